@@ -1,0 +1,107 @@
+/* Growing byte buffer with a ceiling. */
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+
+void buf_init(struct buf *b, size_t cap)
+{
+    *b = (struct buf){.cap = cap};
+}
+
+void buf_done(struct buf *b)
+{
+    mem_free(b->p);
+    buf_init(b, b->cap);
+}
+
+static bool grow(struct buf *b, size_t need)
+{
+    size_t size = b->size ? b->size : 256;
+    if (b->failed || need > b->cap) {
+        b->failed = true;
+        return false;
+    }
+    while (size < need)
+        size *= 2;
+    size = MIN_OF(size, b->cap);
+    char *p = mem_realloc(b->p, size);
+    if (p == NULL) {
+        b->failed = true;
+        return false;
+    }
+    b->p = p;
+    b->size = size;
+    return true;
+}
+
+bool buf_reserve(struct buf *b, size_t more)
+{
+    size_t need;
+    if (unlikely(b->failed || __builtin_add_overflow(b->n, more, &need))) {
+        b->failed = true;
+        return false;
+    }
+    return need <= b->size || grow(b, need);
+}
+
+void buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (n == 0 || !buf_reserve(b, n))
+        return;
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+
+void buf_char(struct buf *b, char c)
+{
+    if (buf_reserve(b, 1))
+        b->p[b->n++] = c;
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n > 0 && buf_reserve(b, (size_t)n + 1)) {
+        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+size_t u64_digits(uint64_t v, char *out)
+{
+    char tmp[20];
+    size_t n = 0;
+    do {
+        tmp[n++] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = tmp[n - 1 - i];
+    return n;
+}
+
+void buf_i64(struct buf *b, int64_t v)
+{
+    if (!buf_reserve(b, 21))
+        return;
+    if (v < 0)
+        b->p[b->n++] = '-';
+    uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    b->n += u64_digits(magnitude, b->p + b->n);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    ASSERT(n <= b->n);
+    b->n -= n;
+    if (b->n > 0)
+        memmove(b->p, b->p + n, b->n);
+}

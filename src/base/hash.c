@@ -1,0 +1,156 @@
+/* Table hash, SHA-256, hex and random bytes. */
+#include "base/hash.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+static uint64_t seed;
+static EVP_MD *sha256_md;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t ctx_key; /* each thread's EVP_MD_CTX */
+
+static void fill(void *out, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t got = getrandom((char *)out + done, n - done, 0);
+        ASSERT(got > 0);
+        done += (size_t)got;
+    }
+}
+
+static void free_ctx(void *ctx)
+{
+    EVP_MD_CTX_free(ctx);
+}
+
+static void init_once(void)
+{
+    fill(&seed, sizeof seed);
+    sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    ASSERT(pthread_key_create(&ctx_key, free_ctx) == 0);
+}
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    __uint128_t m = (__uint128_t)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+static uint64_t load(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n);
+    return v;
+}
+
+uint64_t hash64(struct slice s)
+{
+    const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
+    pthread_once(&once, init_once);
+    uint64_t h = seed ^ fold(s.n ^ k0, k1);
+    while (s.n >= 16) {
+        h = fold(load(s.p, 8) ^ k0, load(s.p + 8, 8) ^ h);
+        s = slice_of(s.p + 16, s.n - 16);
+    }
+    uint64_t a = s.n > 0 ? load(s.p, MIN_OF(s.n, (size_t)8)) : 0;
+    uint64_t b = s.n > 8 ? load(s.p + 8, s.n - 8) : 0;
+    return fold(a ^ k1, b ^ h) ^ h;
+}
+
+bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES])
+{
+    pthread_once(&once, init_once);
+    EVP_MD_CTX *ctx = pthread_getspecific(ctx_key);
+    if (ctx == NULL) {
+        ctx = EVP_MD_CTX_new();
+        pthread_setspecific(ctx_key, ctx);
+    }
+    return ctx != NULL && sha256_md != NULL && EVP_DigestInit_ex2(ctx, sha256_md, NULL) == 1 &&
+           EVP_DigestUpdate(ctx, s.p, s.n) == 1 && EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
+}
+
+struct hash_sha256_state *hash_sha256_begin(void)
+{
+    pthread_once(&once, init_once);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (ctx != NULL && EVP_DigestInit_ex2(ctx, sha256_md, NULL) != 1) {
+        EVP_MD_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return (struct hash_sha256_state *)ctx;
+}
+
+bool hash_sha256_add(struct hash_sha256_state *st, struct slice s)
+{
+    return EVP_DigestUpdate((EVP_MD_CTX *)st, s.p, s.n) == 1;
+}
+
+bool hash_sha256_end(struct hash_sha256_state *st, uint8_t ret[SHA256_BYTES])
+{
+    bool ok = EVP_DigestFinal_ex((EVP_MD_CTX *)st, ret, NULL) == 1;
+    EVP_MD_CTX_free((EVP_MD_CTX *)st);
+    return ok;
+}
+
+void hex_encode(const uint8_t *p, size_t n, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[p[i] >> 4];
+        out[2 * i + 1] = digits[p[i] & 15];
+    }
+    out[2 * n] = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool hex_decode(struct slice s, uint8_t *ret, size_t n)
+{
+    if (s.n != 2 * n)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        int hi = hex_value(s.p[2 * i]), lo = hex_value(s.p[2 * i + 1]);
+        if (hi < 0 || lo < 0)
+            return false;
+        ret[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return true;
+}
+
+bool equal_constant_time(const void *a, const void *b, size_t n)
+{
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+void random_bytes(void *out, size_t n)
+{
+    static _Thread_local uint8_t pool[512];
+    static _Thread_local size_t left;
+    if (n > sizeof pool) {
+        fill(out, n);
+        return;
+    }
+    if (left < n) {
+        fill(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    memcpy(out, pool + sizeof pool - left, n);
+    explicit_bzero(pool + sizeof pool - left, n);
+    left -= n;
+}
+
+uint64_t random_u64(void)
+{
+    uint64_t v;
+    random_bytes(&v, sizeof v);
+    return v;
+}

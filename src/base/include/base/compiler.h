@@ -1,0 +1,47 @@
+/* Compiler extensions and checks, wrapped once for the whole project. */
+#ifndef BASE_COMPILER_H
+#define BASE_COMPILER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x)        __builtin_expect(!!(x), 1)
+#define unlikely(x)      __builtin_expect(!!(x), 0)
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define NODISCARD        __attribute__((warn_unused_result))
+#define NORETURN         __attribute__((noreturn))
+#define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
+
+#define container_of(ptr, type, member) \
+    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+/* Prints the failed condition and aborts. Stays on in release builds; never judges peer input. */
+NORETURN void assert_failed(const char *expr, const char *file, int line);
+#define ASSERT(x) ((x) ? (void)0 : assert_failed(#x, __FILE__, __LINE__))
+
+/* Long-lived structures start with `uint32_t magic`; public functions check whom they hold. */
+#define CHECK_MAGIC(ptr, value) ASSERT((ptr) && (ptr)->magic == (value))
+
+/* Moves a pointer out of `var`, which becomes NULL: ownership goes to the receiver. */
+#define TAKE(var)                \
+    ({                           \
+        __typeof__(var) t_ = (var); \
+        (var) = NULL;            \
+        t_;                      \
+    })
+
+#define MIN_OF(a, b)             \
+    ({                           \
+        __typeof__(a) a_ = (a);  \
+        __typeof__(b) b_ = (b);  \
+        a_ < b_ ? a_ : b_;       \
+    })
+#define MAX_OF(a, b)             \
+    ({                           \
+        __typeof__(a) a_ = (a);  \
+        __typeof__(b) b_ = (b);  \
+        a_ > b_ ? a_ : b_;       \
+    })
+
+#endif

@@ -1,0 +1,35 @@
+/* Hashing: a fast seeded hash for tables, and SHA-256 for credentials. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include "base/compiler.h"
+#include "base/slice.h"
+
+#define SHA256_BYTES 32
+
+/* 64-bit hash with a per-process random seed, after wyhash's folded multiplication
+ * (Wang Yi, github.com/wangyi-fudan/wyhash, public domain). Not stable across processes. */
+uint64_t hash64(struct slice s);
+
+/* SHA-256 (FIPS 180-4) of `s`. False: the library failed. */
+NODISCARD bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES]);
+
+/* A hash over pieces, for downloads. NULL: no memory. hash_sha256_end frees the state. */
+struct hash_sha256_state;
+NODISCARD struct hash_sha256_state *hash_sha256_begin(void);
+NODISCARD bool hash_sha256_add(struct hash_sha256_state *st, struct slice s);
+NODISCARD bool hash_sha256_end(struct hash_sha256_state *st, uint8_t ret[SHA256_BYTES]);
+
+/* Lower-case hex with a final NUL: `out` has 2 * n + 1 bytes. */
+void hex_encode(const uint8_t *p, size_t n, char *out);
+/* Exactly 2 * n hex digits, else false. */
+NODISCARD bool hex_decode(struct slice s, uint8_t *ret, size_t n);
+
+/* Equality in time that depends on `n` only. */
+bool equal_constant_time(const void *a, const void *b, size_t n);
+
+/* Random bytes from the kernel, buffered per thread. */
+void random_bytes(void *out, size_t n);
+uint64_t random_u64(void);
+
+#endif

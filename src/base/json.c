@@ -1,0 +1,497 @@
+/* JSON grammar over the offsets that stage 1 found, and access to the nodes. */
+#include "base/json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "json_stage1.h"
+
+#define KEEP_CAPACITY ((size_t)1 << 20) /* larger scratch memory is given back at the next parse */
+
+struct json_parser {
+    struct json_stage1 *stage1;
+    struct json_node *nodes;
+    size_t nodes_size;
+    uint64_t *seen; /* hash table of json_duplicate_key */
+    size_t seen_size;
+};
+
+struct json_parser *json_parser_new(void)
+{
+    return mem_calloc(1, sizeof(struct json_parser));
+}
+
+void json_parser_free(struct json_parser *p)
+{
+    if (p == NULL)
+        return;
+    json_stage1_free(p->stage1);
+    mem_free(p->nodes);
+    mem_free(p->seen);
+    mem_free(p);
+}
+
+const char *json_error_text(enum json_error e)
+{
+    switch (e) {
+    case JSON_OK: return "no error";
+    case JSON_EMPTY: return "empty text";
+    case JSON_TOO_DEEP: return "nested deeper than 64 levels";
+    case JSON_TOO_LARGE: return "too large";
+    case JSON_BAD_UTF8: return "invalid UTF-8";
+    case JSON_BAD_SYNTAX: return "invalid syntax";
+    case JSON_BAD_ESCAPE: return "invalid escape in a string";
+    case JSON_LONE_SURROGATE: return "half of a surrogate pair in a string";
+    case JSON_NO_MEMORY: return "out of memory";
+    }
+    return "unknown error";
+}
+
+const char *json_type_name(enum json_type t)
+{
+    static const char *const names[] = {"null",   "boolean", "boolean", "number",
+                                        "string", "array",   "object"};
+    return names[t];
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static const char *skip_digits(const char *p, const char *end)
+{
+    while (p < end && is_digit(*p))
+        p++;
+    return p;
+}
+
+static bool valid_number(const char *p, const char *end)
+{
+    if (p < end && *p == '-')
+        p++;
+    if (p == end || !is_digit(*p))
+        return false;
+    p = *p == '0' ? p + 1 : skip_digits(p, end);
+    if (p < end && *p == '.') {
+        const char *fraction = ++p;
+        p = skip_digits(p, end);
+        if (p == fraction)
+            return false;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        const char *exponent = p;
+        p = skip_digits(p, end);
+        if (p == exponent)
+            return false;
+    }
+    return p == end;
+}
+
+/* Four hex digits at `p`, or -1. */
+static int32_t hex4(const char *p, const char *end)
+{
+    uint8_t b[2];
+    if (end - p < 4 || !hex_decode(slice_of(p, 4), b, 2))
+        return -1;
+    return b[0] << 8 | b[1];
+}
+
+static enum json_error check_escapes(const char *p, const char *end, unsigned flags)
+{
+    while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
+        char c = p + 1 < end ? p[1] : '\0';
+        p += 2;
+        if (c != 'u') {
+            if (c == '\0' || strchr("\"\\/bfnrt", c) == NULL)
+                return JSON_BAD_ESCAPE;
+            continue;
+        }
+        int32_t unit = hex4(p, end);
+        if (unit < 0)
+            return JSON_BAD_ESCAPE;
+        p += 4;
+        if (unit < 0xD800 || unit > 0xDFFF)
+            continue;
+        int32_t low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2, end) : -1;
+        if (unit < 0xDC00 && low >= 0xDC00 && low <= 0xDFFF)
+            p += 6;
+        else if (!(flags & JSON_ALLOW_LONE_SURROGATES))
+            return JSON_LONE_SURROGATE;
+    }
+    return JSON_OK;
+}
+
+/* One run of the grammar over the structural offsets. */
+struct walk {
+    const char *text;
+    const uint32_t *at;
+    size_t n, i; /* structural offsets, and the current one */
+    size_t len;
+    unsigned flags;
+    struct json_node *nodes;
+    uint32_t count;
+    uint32_t depth;
+    uint32_t open[JSON_MAX_DEPTH]; /* node of each open container */
+    uint32_t error_at;
+};
+
+static char current(const struct walk *w)
+{
+    return w->i < w->n ? w->text[w->at[w->i]] : '\0';
+}
+
+/* One past the last byte of the scalar at the current offset. */
+static uint32_t scalar_end(const struct walk *w)
+{
+    size_t end = w->i + 1 < w->n ? w->at[w->i + 1] : w->len;
+    char c;
+    while (c = w->text[end - 1], c == ' ' || c == '\n' || c == '\r' || c == '\t')
+        end--;
+    return (uint32_t)end;
+}
+
+static enum json_error check_string(const struct walk *w, struct json_node *node)
+{
+    const char *p = w->text + node->off + 1, *end = w->text + node->end - 1;
+    if (end < p || *end != '"')
+        return JSON_BAD_SYNTAX;
+    if (memchr(p, '\\', (size_t)(end - p)) == NULL)
+        return JSON_OK;
+    node->escaped = 1;
+    return check_escapes(p, end, w->flags);
+}
+
+static enum json_error scalar(struct walk *w)
+{
+    struct json_node *node = &w->nodes[w->count++];
+    uint32_t off = w->at[w->i];
+    *node = (struct json_node){.off = off, .end = scalar_end(w) & 0x7fffffffu, .next = w->count};
+    struct slice raw = slice_of(w->text + off, node->end - off);
+    enum json_error e = JSON_BAD_SYNTAX;
+    switch (*raw.p) {
+    case '"': e = check_string(w, node); break;
+    case 't': e = slice_is(raw, "true") ? JSON_OK : e; break;
+    case 'f': e = slice_is(raw, "false") ? JSON_OK : e; break;
+    case 'n': e = slice_is(raw, "null") ? JSON_OK : e; break;
+    default: e = valid_number(raw.p, raw.p + raw.n) ? JSON_OK : e; break;
+    }
+    w->i++;
+    return e;
+}
+
+/* A key and its colon. */
+static enum json_error key(struct walk *w)
+{
+    if (current(w) != '"')
+        return JSON_BAD_SYNTAX;
+    enum json_error e = scalar(w);
+    if (e != JSON_OK)
+        return e;
+    if (current(w) != ':')
+        return JSON_BAD_SYNTAX;
+    w->i++;
+    return JSON_OK;
+}
+
+static void close_container(struct walk *w)
+{
+    struct json_node *node = &w->nodes[w->open[--w->depth]];
+    node->end = (w->at[w->i] + 1) & 0x7fffffffu;
+    node->next = w->count;
+    w->i++;
+}
+
+/* Opens a container; an empty one is closed at once, and `*ret_inside` says whether it stays open. */
+static enum json_error open_container(struct walk *w, bool *ret_inside)
+{
+    bool object = current(w) == '{';
+    if (w->depth == JSON_MAX_DEPTH)
+        return JSON_TOO_DEEP;
+    w->open[w->depth++] = w->count;
+    w->nodes[w->count++] = (struct json_node){.off = w->at[w->i]};
+    w->i++;
+    *ret_inside = current(w) != (object ? '}' : ']');
+    if (!*ret_inside) {
+        close_container(w);
+        return JSON_OK;
+    }
+    return object ? key(w) : JSON_OK;
+}
+
+/* After a value inside a container: a comma and, in an object, the next key; or closing brackets. */
+static enum json_error after_value(struct walk *w)
+{
+    while (w->depth > 0) {
+        bool object = w->text[w->nodes[w->open[w->depth - 1]].off] == '{';
+        char c = current(w);
+        if (c == ',') {
+            w->i++;
+            return object ? key(w) : JSON_OK;
+        }
+        if (c != (object ? '}' : ']'))
+            return JSON_BAD_SYNTAX;
+        close_container(w);
+    }
+    return JSON_OK;
+}
+
+static enum json_error walk_values(struct walk *w)
+{
+    do {
+        bool inside = false;
+        char c = current(w);
+        enum json_error e = c == '{' || c == '[' ? open_container(w, &inside) : scalar(w);
+        if (e == JSON_OK && !inside)
+            e = after_value(w);
+        if (e != JSON_OK)
+            return e;
+    } while (w->depth > 0);
+    return w->i == w->n ? JSON_OK : JSON_BAD_SYNTAX;
+}
+
+static bool reserve_stage1(struct json_parser *p, size_t len)
+{
+    size_t have = p->stage1 != NULL ? json_stage1_capacity(p->stage1) : 0;
+    size_t want = 4096;
+    while (want < len)
+        want *= 2;
+    if (have >= want && (have <= KEEP_CAPACITY || have == want))
+        return true;
+    json_stage1_free(p->stage1);
+    p->stage1 = json_stage1_new(want);
+    return p->stage1 != NULL;
+}
+
+static bool reserve_nodes(struct json_parser *p, size_t n)
+{
+    size_t want = 256;
+    while (want < n)
+        want *= 2;
+    if (p->nodes_size >= want && p->nodes_size <= MAX_OF(want, KEEP_CAPACITY))
+        return true;
+    mem_free(p->nodes);
+    p->nodes = mem_alloc(want * sizeof *p->nodes);
+    p->nodes_size = p->nodes != NULL ? want : 0;
+    return p->nodes != NULL;
+}
+
+static enum json_error from_stage1(enum json_stage1_result r)
+{
+    switch (r) {
+    case STAGE1_OK: return JSON_OK;
+    case STAGE1_EMPTY: return JSON_EMPTY;
+    case STAGE1_BAD_UTF8: return JSON_BAD_UTF8;
+    case STAGE1_NO_MEMORY: return JSON_NO_MEMORY;
+    case STAGE1_BAD_SYNTAX: break;
+    }
+    return JSON_BAD_SYNTAX;
+}
+
+enum json_error json_parse(struct json_parser *p, struct slice text, unsigned flags,
+                           struct json_doc *ret)
+{
+    struct walk w = {.text = text.p, .len = text.n, .flags = flags};
+    *ret = (struct json_doc){.text = text.p};
+    if (text.n == 0)
+        return JSON_EMPTY;
+    if (text.n > JSON_MAX_BYTES)
+        return JSON_TOO_LARGE;
+    if (!reserve_stage1(p, text.n))
+        return JSON_NO_MEMORY;
+    enum json_error e = from_stage1(json_stage1_run(p->stage1, text.p, text.n, &w.at, &w.n));
+    if (e != JSON_OK)
+        return e;
+    if (w.n == 0)
+        return JSON_EMPTY;
+    if (!reserve_nodes(p, w.n))
+        return JSON_NO_MEMORY;
+    w.nodes = p->nodes;
+    e = walk_values(&w);
+    if (e != JSON_OK) {
+        ret->error_at = w.i < w.n ? w.at[w.i] : (uint32_t)text.n;
+        return e;
+    }
+    ret->nodes = w.nodes;
+    ret->count = w.count;
+    return JSON_OK;
+}
+
+static char *put_utf8(char *out, uint32_t cp)
+{
+    if (cp < 0x80) {
+        *out++ = (char)cp;
+    } else if (cp < 0x800) {
+        *out++ = (char)(0xC0 | cp >> 6);
+        *out++ = (char)(0x80 | (cp & 0x3F));
+    } else if (cp < 0x10000) {
+        *out++ = (char)(0xE0 | cp >> 12);
+        *out++ = (char)(0x80 | (cp >> 6 & 0x3F));
+        *out++ = (char)(0x80 | (cp & 0x3F));
+    } else {
+        *out++ = (char)(0xF0 | cp >> 18);
+        *out++ = (char)(0x80 | (cp >> 12 & 0x3F));
+        *out++ = (char)(0x80 | (cp >> 6 & 0x3F));
+        *out++ = (char)(0x80 | (cp & 0x3F));
+    }
+    return out;
+}
+
+/* Reads the \u escape whose digits start at `*p`, with its second half if it has one. */
+static uint32_t read_unicode(const char **p, const char *end)
+{
+    uint32_t unit = (uint32_t)hex4(*p, end);
+    *p += 4;
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return unit;
+    if (unit < 0xDC00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u') {
+        uint32_t low = (uint32_t)hex4(*p + 2, end);
+        if (low >= 0xDC00 && low <= 0xDFFF) {
+            *p += 6;
+            return 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+        }
+    }
+    return 0xFFFD;
+}
+
+size_t json_unescape(struct slice inner, char *out)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    const char *p = inner.p, *end = inner.p + inner.n;
+    char *o = out;
+    while (p < end) {
+        if (*p != '\\') {
+            *o++ = *p++;
+            continue;
+        }
+        char c = p[1];
+        p += 2;
+        const char *named = strchr(from, c);
+        if (c == 'u')
+            o = put_utf8(o, read_unicode(&p, end));
+        else
+            *o++ = named != NULL ? to[named - from] : c;
+    }
+    return (size_t)(o - out);
+}
+
+bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s)
+{
+    struct slice inner = json_inner(d, node);
+    char small[6 * JSON_NAME_MAX];
+    if (!d->nodes[node].escaped)
+        return slice_eq(inner, s);
+    ASSERT(s.n <= JSON_NAME_MAX);
+    if (inner.n > s.n * 6)
+        return false;
+    return slice_eq(slice_of(small, json_unescape(inner, small)), s);
+}
+
+struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *a)
+{
+    struct slice inner = json_inner(d, node);
+    if (!d->nodes[node].escaped)
+        return inner;
+    char *out = arena_alloc(a, inner.n);
+    return out != NULL ? slice_of(out, json_unescape(inner, out)) : SLICE_NONE;
+}
+
+uint32_t json_get(const struct json_doc *d, uint32_t node, struct slice key_name)
+{
+    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
+        if (json_string_is(d, k, key_name))
+            return k + 1;
+    }
+    return 0;
+}
+
+bool json_i64(const struct json_doc *d, uint32_t node, int64_t *ret)
+{
+    struct slice raw = json_raw(d, node);
+    uint64_t magnitude;
+    bool negative = raw.p[0] == '-';
+    if (json_type_at(d, node) != JSON_NUMBER || !slice_to_u64(slice_from(raw, negative), &magnitude))
+        return false;
+    if (magnitude > (uint64_t)INT64_MAX)
+        return false;
+    *ret = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    return true;
+}
+
+bool json_double(const struct json_doc *d, uint32_t node, double *ret)
+{
+    struct slice raw = json_raw(d, node);
+    char text[64];
+    if (json_type_at(d, node) != JSON_NUMBER || raw.n >= sizeof text)
+        return false;
+    memcpy(text, raw.p, raw.n);
+    text[raw.n] = '\0';
+    *ret = strtod(text, NULL);
+    return true;
+}
+
+/* Hash of a key with its escapes resolved, never 0. */
+static uint64_t key_hash(const struct json_doc *d, uint32_t node, bool *ret_ok)
+{
+    struct slice inner = json_inner(d, node);
+    char small[512];
+    char *out = inner.n > sizeof small ? mem_alloc(inner.n) : small;
+    *ret_ok = out != NULL;
+    if (out == NULL)
+        return 1;
+    uint64_t h = hash64(d->nodes[node].escaped ? slice_of(out, json_unescape(inner, out)) : inner);
+    if (out != small)
+        mem_free(out);
+    return h | 1;
+}
+
+static bool reserve_seen(struct json_parser *p, size_t keys)
+{
+    size_t want = 64;
+    while (want < keys * 2)
+        want *= 2;
+    if (p->seen_size < want) {
+        mem_free(p->seen);
+        p->seen = mem_alloc(want * sizeof *p->seen);
+        p->seen_size = p->seen != NULL ? want : 0;
+    }
+    if (p->seen != NULL)
+        memset(p->seen, 0, want * sizeof *p->seen);
+    return p->seen != NULL;
+}
+
+/* Keys are taken as equal when their 64-bit hashes (less one bit, seeded per process) are: two
+ * different keys of one object meet with odds of about n^2 / 2^64. */
+uint32_t json_duplicate_key(struct json_parser *p, const struct json_doc *d, uint32_t node)
+{
+    size_t keys = 0, mask = 63;
+    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1))
+        keys++;
+    if (keys < 2)
+        return 0;
+    if (!reserve_seen(p, keys))
+        return json_first(d, node);
+    while (mask + 1 < keys * 2)
+        mask = mask * 2 + 1;
+    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
+        bool ok;
+        uint64_t h = key_hash(d, k, &ok);
+        size_t at = (size_t)(h >> 1) & mask;
+        while (p->seen[at] != 0 && p->seen[at] != h)
+            at = (at + 1) & mask;
+        if (p->seen[at] == h || !ok)
+            return k;
+        p->seen[at] = h;
+    }
+    return 0;
+}
+
+bool utf8_valid(struct slice s)
+{
+    return s.n == 0 || json_stage1_utf8(s.p, s.n);
+}

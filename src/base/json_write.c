@@ -1,0 +1,168 @@
+/* JSON writing. */
+#include "base/json_write.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/json.h"
+
+/* 0: stands for itself; otherwise the letter behind the backslash, or 'u'. */
+static const char escape_of[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
+    ['\t'] = 't', [0] = 'u', [1] = 'u', [2] = 'u', [3] = 'u', [4] = 'u', [5] = 'u', [6] = 'u',
+    [7] = 'u', [11] = 'u', [14] = 'u', [15] = 'u', [16] = 'u', [17] = 'u', [18] = 'u', [19] = 'u',
+    [20] = 'u', [21] = 'u', [22] = 'u', [23] = 'u', [24] = 'u', [25] = 'u', [26] = 'u', [27] = 'u',
+    [28] = 'u', [29] = 'u', [30] = 'u', [31] = 'u', [127] = 'u',
+};
+
+static void put_escape(struct buf *b, unsigned char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    char e = escape_of[c];
+    if (e == 'u') {
+        char text[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+        buf_append(b, text, sizeof text);
+    } else {
+        buf_append(b, (char[2]){'\\', e}, 2);
+    }
+}
+
+/* Length of the valid UTF-8 sequence at the start of `s`, or 0. */
+static size_t sequence_length(struct slice s)
+{
+    for (size_t n = 1; n <= 4 && n <= s.n; n++) {
+        if (utf8_valid(slice_of(s.p, n)))
+            return n;
+    }
+    return 0;
+}
+
+static void put_repaired(struct buf *b, struct slice s)
+{
+    while (s.n > 0) {
+        size_t n = sequence_length(s);
+        if (n == 0)
+            buf_lit(b, "\xEF\xBF\xBD");
+        else if (escape_of[(unsigned char)*s.p])
+            put_escape(b, (unsigned char)*s.p);
+        else
+            buf_append(b, s.p, n);
+        s = slice_from(s, n ? n : 1);
+    }
+}
+
+void json_put_string(struct buf *b, struct slice s)
+{
+    buf_char(b, '"');
+    if (!utf8_valid(s)) {
+        put_repaired(b, s);
+        buf_char(b, '"');
+        return;
+    }
+    size_t plain = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (likely(!escape_of[c]))
+            continue;
+        buf_append(b, s.p + plain, i - plain);
+        put_escape(b, c);
+        plain = i + 1;
+    }
+    if (s.n > plain)
+        buf_append(b, s.p + plain, s.n - plain);
+    buf_char(b, '"');
+}
+
+static void before_value(struct json_writer *w)
+{
+    if (w->comma)
+        buf_char(w->b, ',');
+    w->comma = true;
+}
+
+void jw_open(struct json_writer *w, char bracket)
+{
+    before_value(w);
+    buf_char(w->b, bracket);
+    w->comma = false;
+}
+
+void jw_close(struct json_writer *w, char bracket)
+{
+    buf_char(w->b, bracket);
+    w->comma = true;
+}
+
+void jw_key(struct json_writer *w, const char *key)
+{
+    before_value(w);
+    buf_char(w->b, '"');
+    buf_slice(w->b, slice_str(key));
+    buf_lit(w->b, "\":");
+    w->comma = false;
+}
+
+void jw_key_slice(struct json_writer *w, struct slice key)
+{
+    before_value(w);
+    json_put_string(w->b, key);
+    buf_char(w->b, ':');
+    w->comma = false;
+}
+
+void jw_string(struct json_writer *w, struct slice s)
+{
+    before_value(w);
+    json_put_string(w->b, s);
+}
+
+void jw_i64(struct json_writer *w, int64_t v)
+{
+    before_value(w);
+    buf_i64(w->b, v);
+}
+
+void jw_double(struct json_writer *w, double v)
+{
+    before_value(w);
+    if (!isfinite(v))
+        buf_lit(w->b, "null");
+    else
+        buf_printf(w->b, "%.17g", v);
+}
+
+void jw_bool(struct json_writer *w, bool v)
+{
+    before_value(w);
+    buf_slice(w->b, v ? SLICE("true") : SLICE("false"));
+}
+
+void jw_null(struct json_writer *w)
+{
+    before_value(w);
+    buf_lit(w->b, "null");
+}
+
+void jw_raw(struct json_writer *w, struct slice json)
+{
+    before_value(w);
+    buf_slice(w->b, json);
+}
+
+void jw_field_string(struct json_writer *w, const char *key, struct slice s)
+{
+    jw_key(w, key);
+    jw_string(w, s);
+}
+
+void jw_field_i64(struct json_writer *w, const char *key, int64_t v)
+{
+    jw_key(w, key);
+    jw_i64(w, v);
+}
+
+void jw_field_bool(struct json_writer *w, const char *key, bool v)
+{
+    jw_key(w, key);
+    jw_bool(w, v);
+}
