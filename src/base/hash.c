@@ -104,21 +104,12 @@ void hex_encode(const uint8_t *p, size_t n, char *out)
     out[2 * n] = '\0';
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool hex_decode(struct slice s, uint8_t *ret, size_t n)
 {
     if (s.n != 2 * n)
         return false;
     for (size_t i = 0; i < n; i++) {
-        int hi = hex_value(s.p[2 * i]), lo = hex_value(s.p[2 * i + 1]);
+        int hi = hex_digit(s.p[2 * i]), lo = hex_digit(s.p[2 * i + 1]);
         if (hi < 0 || lo < 0)
             return false;
         ret[i] = (uint8_t)(hi << 4 | lo);

@@ -20,6 +20,16 @@ NODISCARD struct hash_sha256_state *hash_sha256_begin(void);
 NODISCARD bool hash_sha256_add(struct hash_sha256_state *st, struct slice s);
 NODISCARD bool hash_sha256_end(struct hash_sha256_state *st, uint8_t ret[SHA256_BYTES]);
 
+/* The value of a hex digit, or -1. */
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* Lower-case hex with a final NUL: `out` has 2 * n + 1 bytes. */
 void hex_encode(const uint8_t *p, size_t n, char *out);
 /* Exactly 2 * n hex digits, else false. */

@@ -1,0 +1,34 @@
+/* PROXY protocol version 2. */
+#include <arpa/inet.h>
+
+#include "server_conn.h"
+
+static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
+
+int proxy_v2_parse(struct slice s, struct net_addr *ret)
+{
+    struct net_addr a = {0};
+    if (memcmp(s.p, signature, MIN_OF(s.n, sizeof signature)) != 0)
+        return -1;
+    if (s.n < 16)
+        return 0;
+    const uint8_t *p = (const uint8_t *)s.p;
+    unsigned length = (unsigned)(p[14] << 8 | p[15]);
+    if (p[12] >> 4 != 2 || (p[12] & 15) > 1 || length > 4096)
+        return -1;
+    if (s.n < 16 + length)
+        return 0;
+    bool local = (p[12] & 15) == 0;
+    if (p[13] >> 4 == 1 && length >= 12) {
+        a.family = AF_INET;
+        memcpy(a.bytes, p + 16, 4);
+        a.port = (uint16_t)(p[24] << 8 | p[25]);
+    } else if (p[13] >> 4 == 2 && length >= 36) {
+        a.family = AF_INET6;
+        memcpy(a.bytes, p + 16, 16);
+        a.port = (uint16_t)(p[48] << 8 | p[49]);
+    }
+    if (!local && a.family != 0)
+        *ret = a;
+    return (int)(16 + length);
+}
