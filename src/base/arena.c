@@ -95,13 +95,15 @@ static void *alloc_slow(struct arena *a, size_t n)
 
 void *arena_alloc(struct arena *a, size_t n)
 {
-    n = (n + 7) & ~(size_t)7;
-    if (likely(n <= (size_t)(a->end - a->cur)) && a->cur != NULL) {
+    size_t rounded = (n + 7) & ~(size_t)7;
+    if (unlikely(rounded < n))
+        return NULL;
+    if (likely(rounded <= (size_t)(a->end - a->cur)) && a->cur != NULL) {
         void *p = a->cur;
-        a->cur += n;
+        a->cur += rounded;
         return p;
     }
-    return alloc_slow(a, n);
+    return alloc_slow(a, rounded);
 }
 
 void *arena_zalloc(struct arena *a, size_t n)

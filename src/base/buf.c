@@ -25,7 +25,7 @@ static bool grow(struct buf *b, size_t need)
         return false;
     }
     while (size < need)
-        size *= 2;
+        size = size > b->cap / 2 ? b->cap : size * 2;
     size = MIN_OF(size, b->cap);
     char *p = mem_realloc(b->p, size);
     if (p == NULL) {
@@ -63,12 +63,17 @@ void buf_char(struct buf *b, char c)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+    char text[256];
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (n > 0 && buf_reserve(b, (size_t)n + 1)) {
+    if (n < 0) {
+        b->failed = true;
+    } else if ((size_t)n < sizeof text) {
+        buf_append(b, text, (size_t)n);
+    } else if (buf_reserve(b, (size_t)n + 1)) {
         vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;
     }
@@ -90,12 +95,10 @@ size_t u64_digits(uint64_t v, char *out)
 
 void buf_i64(struct buf *b, int64_t v)
 {
-    if (!buf_reserve(b, 21))
-        return;
-    if (v < 0)
-        b->p[b->n++] = '-';
+    char text[21] = "-";
+    size_t sign = v < 0;
     uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    b->n += u64_digits(magnitude, b->p + b->n);
+    buf_append(b, text, sign + u64_digits(magnitude, text + sign));
 }
 
 void buf_consume(struct buf *b, size_t n)

@@ -25,16 +25,21 @@ int64_t clock_wall_ns(void)
 
 void clock_format_rfc3339(int64_t wall_ns, char out[CLOCK_RFC3339_SIZE])
 {
-    static _Thread_local time_t cached_second = -1;
+    static _Thread_local time_t cached_second;
     static _Thread_local char cached[CLOCK_RFC3339_SIZE];
     time_t second = (time_t)(wall_ns / NS_PER_S);
-    if (second != cached_second) {
+    int64_t rest_ns = wall_ns % NS_PER_S;
+    if (rest_ns < 0) { /* before 1970 */
+        rest_ns += NS_PER_S;
+        second--;
+    }
+    if (second != cached_second || cached[0] == '\0') {
         struct tm tm;
         gmtime_r(&second, &tm);
         strftime(cached, sizeof cached, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
         cached_second = second;
     }
-    unsigned ms = (unsigned)(wall_ns / NS_PER_MS % 1000);
+    unsigned ms = (unsigned)(rest_ns / NS_PER_MS);
     memcpy(out, cached, CLOCK_RFC3339_SIZE);
     out[20] = (char)('0' + ms / 100);
     out[21] = (char)('0' + ms / 10 % 10);
@@ -47,7 +52,7 @@ bool clock_parse_duration(const char *p, size_t n, int64_t *ret_ns)
         const char *unit;
         int64_t ns;
     } units[] = {
-        {"us", NS_PER_US},     {"ms", NS_PER_MS},        {"s", NS_PER_S},
+        {"us", NS_PER_US},    {"ms", NS_PER_MS},      {"s", NS_PER_S},
         {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S},
     };
     size_t digits = 0;

@@ -1,12 +1,17 @@
 /* Table hash, SHA-256, hex and random bytes. */
 #include "base/hash.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <sys/random.h>
 
-static uint64_t seed;
+/* The factors are secret too: with a known one, a block that makes it zero would make the product
+ * forget the seed and the rest of the text. */
+static struct {
+    uint64_t seed, k0, k1;
+} secret;
 static EVP_MD *sha256_md;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t ctx_key; /* each thread's EVP_MD_CTX */
@@ -15,8 +20,8 @@ static void fill(void *out, size_t n)
 {
     for (size_t done = 0; done < n;) {
         ssize_t got = getrandom((char *)out + done, n - done, 0);
-        ASSERT(got > 0);
-        done += (size_t)got;
+        ASSERT(got > 0 || (got < 0 && errno == EINTR));
+        done += got > 0 ? (size_t)got : 0;
     }
 }
 
@@ -27,7 +32,7 @@ static void free_ctx(void *ctx)
 
 static void init_once(void)
 {
-    fill(&seed, sizeof seed);
+    fill(&secret, sizeof secret);
     sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
     ASSERT(pthread_key_create(&ctx_key, free_ctx) == 0);
 }
@@ -47,9 +52,9 @@ static uint64_t load(const char *p, size_t n)
 
 uint64_t hash64(struct slice s)
 {
-    const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
     pthread_once(&once, init_once);
-    uint64_t h = seed ^ fold(s.n ^ k0, k1);
+    const uint64_t k0 = secret.k0, k1 = secret.k1;
+    uint64_t h = secret.seed ^ fold(s.n ^ k0, k1);
     while (s.n >= 16) {
         h = fold(load(s.p, 8) ^ k0, load(s.p + 8, 8) ^ h);
         s = slice_of(s.p + 16, s.n - 16);

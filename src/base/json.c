@@ -1,7 +1,7 @@
 /* JSON grammar over the offsets that stage 1 found, and access to the nodes. */
 #include "base/json.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -102,13 +102,18 @@ static int32_t hex4(const char *p, const char *end)
     return b[0] << 8 | b[1];
 }
 
+static const bool simple_escape[256] = {['"'] = true, ['\\'] = true, ['/'] = true,
+                                        ['b'] = true, ['f'] = true,  ['n'] = true,
+                                        ['r'] = true, ['t'] = true};
+
+/* Checks the escapes of a string's inside; `p` is at its first backslash. */
 static enum json_error check_escapes(const char *p, const char *end, unsigned flags)
 {
-    while ((p = memchr(p, '\\', (size_t)(end - p))) != NULL) {
+    for (; p != NULL; p = memchr(p, '\\', (size_t)(end - p))) {
         char c = p + 1 < end ? p[1] : '\0';
         p += 2;
         if (c != 'u') {
-            if (c == '\0' || strchr("\"\\/bfnrt", c) == NULL)
+            if (!simple_escape[(unsigned char)c])
                 return JSON_BAD_ESCAPE;
             continue;
         }
@@ -134,6 +139,7 @@ struct walk {
     size_t n, i; /* structural offsets, and the current one */
     size_t len;
     unsigned flags;
+    const char *backslash; /* the first one not yet passed, or the end of the text */
     struct json_node *nodes;
     uint32_t count;
     uint32_t depth;
@@ -156,19 +162,31 @@ static uint32_t scalar_end(const struct walk *w)
     return (uint32_t)end;
 }
 
-static enum json_error check_string(const struct walk *w, struct json_node *node)
+/* The text's next backslash from `from` on, or its end. One search of the whole text tells for each
+ * string whether it has escapes. */
+static const char *find_backslash(const struct walk *w, const char *from)
+{
+    const char *end = w->text + w->len, *p = memchr(from, '\\', (size_t)(end - from));
+    return p != NULL ? p : end;
+}
+
+static enum json_error check_string(struct walk *w, struct json_node *node)
 {
     const char *p = w->text + node->off + 1, *end = w->text + node->end - 1;
     if (end < p || *end != '"')
         return JSON_BAD_SYNTAX;
-    if (memchr(p, '\\', (size_t)(end - p)) == NULL)
+    if (likely(w->backslash >= end))
         return JSON_OK;
     node->escaped = 1;
-    return check_escapes(p, end, w->flags);
+    enum json_error e = check_escapes(w->backslash, end, w->flags);
+    w->backslash = find_backslash(w, end);
+    return e;
 }
 
 static enum json_error scalar(struct walk *w)
 {
+    if (w->i == w->n)
+        return JSON_BAD_SYNTAX;
     struct json_node *node = &w->nodes[w->count++];
     uint32_t off = w->at[w->i];
     *node = (struct json_node){.off = off, .end = scalar_end(w) & 0x7fffffffu, .next = w->count};
@@ -181,7 +199,7 @@ static enum json_error scalar(struct walk *w)
     case 'n': e = slice_is(raw, "null") ? JSON_OK : e; break;
     default: e = valid_number(raw.p, raw.p + raw.n) ? JSON_OK : e; break;
     }
-    w->i++;
+    w->i += e == JSON_OK;
     return e;
 }
 
@@ -312,6 +330,7 @@ enum json_error json_parse(struct json_parser *p, struct slice text, unsigned fl
     if (!reserve_nodes(p, w.n))
         return JSON_NO_MEMORY;
     w.nodes = p->nodes;
+    w.backslash = find_backslash(&w, w.text);
     e = walk_values(&w);
     if (e != JSON_OK) {
         ret->error_at = w.i < w.n ? w.at[w.i] : (uint32_t)text.n;
@@ -359,37 +378,46 @@ static uint32_t read_unicode(const char **p, const char *end)
     return 0xFFFD;
 }
 
-size_t json_unescape(struct slice inner, char *out)
+/* Resolves the byte or escape at `*p` into `out` (up to 4 bytes); returns the end of that. */
+static inline char *unescape_one(const char **p, const char *end, char *out)
 {
     static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    if (**p != '\\') {
+        *out++ = *(*p)++;
+        return out;
+    }
+    char c = (*p)[1];
+    *p += 2;
+    if (c == 'u')
+        return put_utf8(out, read_unicode(p, end));
+    const char *named = strchr(from, c);
+    *out++ = named != NULL ? to[named - from] : c;
+    return out;
+}
+
+size_t json_unescape(struct slice inner, char *out)
+{
     const char *p = inner.p, *end = inner.p + inner.n;
     char *o = out;
-    while (p < end) {
-        if (*p != '\\') {
-            *o++ = *p++;
-            continue;
-        }
-        char c = p[1];
-        p += 2;
-        const char *named = strchr(from, c);
-        if (c == 'u')
-            o = put_utf8(o, read_unicode(&p, end));
-        else
-            *o++ = named != NULL ? to[named - from] : c;
-    }
+    while (p < end)
+        o = unescape_one(&p, end, o);
     return (size_t)(o - out);
 }
 
 bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s)
 {
     struct slice inner = json_inner(d, node);
-    char small[6 * JSON_NAME_MAX];
     if (!d->nodes[node].escaped)
         return slice_eq(inner, s);
-    ASSERT(s.n <= JSON_NAME_MAX);
-    if (inner.n > s.n * 6)
-        return false;
-    return slice_eq(slice_of(small, json_unescape(inner, small)), s);
+    const char *p = inner.p, *end = inner.p + inner.n;
+    while (p < end) {
+        char piece[4];
+        size_t n = (size_t)(unescape_one(&p, end, piece) - piece);
+        if (n > s.n || memcmp(s.p, piece, n) != 0)
+            return false;
+        s = slice_of(s.p + n, s.n - n);
+    }
+    return s.n == 0;
 }
 
 struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *a)
@@ -417,21 +445,28 @@ bool json_i64(const struct json_doc *d, uint32_t node, int64_t *ret)
     bool negative = raw.p[0] == '-';
     if (json_type_at(d, node) != JSON_NUMBER || !slice_to_u64(slice_from(raw, negative), &magnitude))
         return false;
-    if (magnitude > (uint64_t)INT64_MAX)
+    if (magnitude > (uint64_t)INT64_MAX + negative)
         return false;
-    *ret = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    *ret = (int64_t)(negative ? 0 - magnitude : magnitude);
     return true;
 }
 
 bool json_double(const struct json_doc *d, uint32_t node, double *ret)
 {
     struct slice raw = json_raw(d, node);
-    char text[64];
-    if (json_type_at(d, node) != JSON_NUMBER || raw.n >= sizeof text)
+    char small[64], *text = small;
+    if (json_type_at(d, node) != JSON_NUMBER)
+        return false;
+    if (raw.n >= sizeof small && (text = mem_alloc(raw.n + 1)) == NULL)
         return false;
     memcpy(text, raw.p, raw.n);
     text[raw.n] = '\0';
-    *ret = strtod(text, NULL);
+    double v = strtod(text, NULL);
+    if (text != small)
+        mem_free(text);
+    if (!isfinite(v))
+        return false;
+    *ret = v;
     return true;
 }
 
@@ -455,7 +490,7 @@ static bool reserve_seen(struct json_parser *p, size_t keys)
     size_t want = 64;
     while (want < keys * 2)
         want *= 2;
-    if (p->seen_size < want) {
+    if (p->seen_size < want || p->seen_size > MAX_OF(want, KEEP_CAPACITY)) {
         mem_free(p->seen);
         p->seen = mem_alloc(want * sizeof *p->seen);
         p->seen_size = p->seen != NULL ? want : 0;

@@ -294,8 +294,6 @@ static void send_continue(struct net_stream *s)
 void net_stream_read_body(struct net_stream *s)
 {
     s->wants_body = true;
-    if (s->state == SC_BODY)
-        arm(s);
     if (s->state == SC_BODY && s->expect && s->in.n == 0 && !s->feeding)
         send_continue(s);
     if (s->state == SC_BODY && conn_read_start(&s->conn) != 0)
@@ -320,7 +318,7 @@ static void begin_request(struct net_stream *s, const struct http_head *h)
     s->chunked = (struct http1_chunked){0};
     s->body_left = h->chunked ? -1 : MAX_OF(h->content_length, INT64_C(0));
     s->body_seen = 0;
-    s->body_start_ns = s->since_ns;
+    s->since_ns = s->body_start_ns = net_now(s->conn.loop);
     s->wants_body = false;
     s->answer = ANSWER_OPEN;
     s->state = SC_BODY; /* no deadline yet: nothing is awaited before the body is asked for */
@@ -505,6 +503,8 @@ static void process(struct net_stream *s, struct slice data)
     s->feeding = false;
     if (s->state == SC_CLOSING || s->state == SC_LINGER)
         return;
+    if (s->state == SC_BODY && s->wants_body)
+        arm(s);
     if (!waiting)
         buf_slice(&s->in, in);
     else

@@ -29,6 +29,7 @@ NODISCARD bool buf_reserve(struct buf *b, size_t more);
 
 void buf_append(struct buf *b, const void *p, size_t n);
 void buf_char(struct buf *b, char c);
+/* A text of 256 bytes and more also needs room for its final NUL. */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_i64(struct buf *b, int64_t v);
 

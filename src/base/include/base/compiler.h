@@ -31,17 +31,17 @@ NORETURN void assert_failed(const char *expr, const char *file, int line);
         t_;                      \
     })
 
-#define MIN_OF(a, b)             \
-    ({                           \
-        __typeof__(a) a_ = (a);  \
-        __typeof__(b) b_ = (b);  \
-        a_ < b_ ? a_ : b_;       \
+#define MIN_OF(a, b)                          \
+    ({                                        \
+        __typeof__(a) min_a_ = (a);           \
+        __typeof__(b) min_b_ = (b);           \
+        min_a_ < min_b_ ? min_a_ : min_b_;    \
     })
-#define MAX_OF(a, b)             \
-    ({                           \
-        __typeof__(a) a_ = (a);  \
-        __typeof__(b) b_ = (b);  \
-        a_ > b_ ? a_ : b_;       \
+#define MAX_OF(a, b)                          \
+    ({                                        \
+        __typeof__(a) max_a_ = (a);           \
+        __typeof__(b) max_b_ = (b);           \
+        max_a_ > max_b_ ? max_a_ : max_b_;    \
     })
 
 #endif

@@ -58,7 +58,8 @@ NODISCARD struct json_parser *json_parser_new(void);
 void json_parser_free(struct json_parser *p);
 
 /* Parses `text`, which has to stay in place as long as `ret` is used; `ret` is valid until the next
- * call with the same parser. On an error only `ret->error_at` is set. */
+ * call with the same parser. On an error only `ret->error_at` is set (to 0 for what
+ * stage 1 finds: invalid UTF-8, a string without end or with a control character in it). */
 NODISCARD enum json_error json_parse(struct json_parser *p, struct slice text, unsigned flags,
                                      struct json_doc *ret);
 
@@ -108,9 +109,7 @@ static inline struct slice json_inner(const struct json_doc *d, uint32_t node)
                     (size_t)d->nodes[node].end - d->nodes[node].off - 2);
 }
 
-/* Whether the string at `node` is `s`, a name of at most JSON_NAME_MAX bytes, once its escapes are
- * resolved. */
-#define JSON_NAME_MAX 64
+/* Whether the string at `node` is `s` once its escapes are resolved. */
 bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s);
 
 /* The text of a string: in place when it has no escapes, else a copy in `a` (.p NULL: no memory). */
@@ -125,10 +124,12 @@ uint32_t json_get(const struct json_doc *d, uint32_t node, struct slice key);
 
 /* An integer without fraction or exponent that fits. False leaves `*ret` untouched. */
 NODISCARD bool json_i64(const struct json_doc *d, uint32_t node, int64_t *ret);
-/* A number as a double, correct to the nearest. */
+/* A number as a double, correct to the nearest. False: not a number, past the range of a double, or
+ * no memory for a text of over 63 bytes. */
 NODISCARD bool json_double(const struct json_doc *d, uint32_t node, double *ret);
 
-/* A key that occurs twice in the object at `node` (escapes resolved), or 0. Linear in its size. */
+/* A key that occurs twice in the object at `node` (escapes resolved), or 0. Linear in its size.
+ * Without memory to tell, some key of the object. */
 uint32_t json_duplicate_key(struct json_parser *p, const struct json_doc *d, uint32_t node);
 
 /* Valid UTF-8 (RFC 3629)? */

@@ -14,7 +14,7 @@ struct mailbox_msg {
 
 struct mailbox;
 
-/* Room for `size` messages (a power of two), or NULL. */
+/* Room for `size` messages (a power of two, at least 2), or NULL. */
 NODISCARD struct mailbox *mailbox_new(uint32_t size);
 void mailbox_free(struct mailbox *mb);
 

@@ -38,7 +38,7 @@ static inline bool slice_is(struct slice a, const char *s)
 
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
-    return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
 /* The rest of `s` from byte `from` on (empty when `from` is past the end). */

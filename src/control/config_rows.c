@@ -1,0 +1,425 @@
+/* All keys of the configuration file. */
+#include "config_rows.h"
+
+#include "base/clock.h"
+#include "config_syntax.h"
+
+#define MIB   (INT64_C(1) << 20)
+#define GIB   (INT64_C(1) << 30)
+#define HOUR  (3600 * NS_PER_S)
+#define NONE  SIZE_MAX
+#define ROWS(r) .rows = (r), .rows_n = ARRAY_LEN(r)
+
+/* clang-format off */
+#define ROW(name, kind, type_, field) .key = (name), .type = (kind), .at = offsetof(struct type_, field)
+#define LIMIT(name, field, standard, text) \
+    {ROW(name, ROW_DURATION, config_timeouts, field), .max = 24 * HOUR, .fallback = (standard), .help = (text)}
+#define WAIT(name, field, least, standard, text) \
+    {ROW(name, ROW_DURATION, config_server, field), .min = (least), .max = HOUR, .fallback = (standard), .help = (text)}
+/* clang-format on */
+
+static const struct config_row timeout_rows[] = {
+    LIMIT("connect", connect_ns, "3s", "Until the TCP connection stands, DNS included."),
+    LIMIT("tls", tls_ns, "5s", "For the TLS handshake."),
+    LIMIT("write", write_ns, "30s", "Without progress while the request is written."),
+    LIMIT("head", head_ns, "300s", "From the request's last byte to the head of the answer."),
+    LIMIT("first_token", first_token_ns, "300s",
+          "From the request's last byte to the first content of a stream."),
+    LIMIT("between_tokens", between_tokens_ns, "120s", "Between two events of a stream."),
+    LIMIT("total", total_ns, "600s", "For one attempt, from the first to the last byte."),
+};
+static const struct config_section timeouts = {
+    .title = "timeouts",
+    ROWS(timeout_rows),
+    .size = sizeof(struct config_timeouts),
+    .pos_at = NONE,
+    .help = "How long each phase of an attempt at an upstream may take. `0` means no limit. "
+            "Providers and engines may have their own; what they leave out is taken from here. A "
+            "limit longer than `total` can never apply and is an error.",
+};
+
+static const struct config_row tls_rows[] = {
+    {ROW("cert", ROW_TEXT, config_tls, cert), .flags = ROW_REQUIRED,
+     .help = "File (PEM) with the certificate and its chain.", .example = "/etc/weir/tls.crt"},
+    {ROW("key", ROW_TEXT, config_tls, key), .flags = ROW_REQUIRED,
+     .help = "File (PEM) with the private key.", .example = "/etc/weir/tls.key"},
+    {ROW("client_ca", ROW_TEXT, config_tls, client_ca),
+     .help = "File (PEM) of authorities; clients must show a certificate from one of them.",
+     .example = "/etc/weir/clients.pem"},
+};
+static const struct config_section tls = {
+    .title = "tls",
+    ROWS(tls_rows),
+    .size = sizeof(struct config_tls),
+    .pos_at = NONE,
+    .help = "TLS of a listener.",
+};
+
+static const char *const half_close_words[] = {"gone", "answer", NULL};
+static const struct config_row listener_rows[] = {
+    {ROW("address", ROW_TEXT, config_listener, address), .flags = ROW_REQUIRED,
+     .check = syntax_address,
+     .help = "`host:port`, `[v6]:port` or `unix:/path`; the host is an IP address or `localhost`. "
+             "With port 0 the system picks one.",
+     .example = "0.0.0.0:8080"},
+    {ROW("tls", ROW_SECTION, config_listener, tls), .section = &tls,
+     .help = "Serve TLS. Without it the listener speaks plain HTTP."},
+    {ROW("proxy_protocol", ROW_BOOL, config_listener, proxy_protocol), .fallback = "false",
+     .help = "Every connection starts with a PROXY v2 header, which names the client."},
+    {ROW("half_close", ROW_WORD, config_listener, half_close), .words = half_close_words,
+     .fallback = "gone",
+     .help = "A client that closes its sending side while it waits is `gone`, or still gets its "
+             "`answer`."},
+};
+static const struct config_section listener = {
+    .title = "listen[]",
+    ROWS(listener_rows),
+    .size = sizeof(struct config_listener),
+    .pos_at = offsetof(struct config_listener, pos),
+    .shorthand = "address",
+    .help = "One address, a list of addresses, or a list of maps with these keys.",
+};
+
+static const struct config_row key_rows[] = {
+    {ROW("secret", ROW_SECRET, config_key, secret), .help = "What clients send.",
+     .example = "\"${TEAM_KEY}\""},
+    {ROW("sha256", ROW_SECRET, config_key, sha256), .check = syntax_sha256,
+     .help = "Its SHA-256 in hex instead, so that the file holds no secret.",
+     .example = "\"0123...cdef\""},
+};
+static const struct config_section key = {
+    .title = "keys.<name>",
+    ROWS(key_rows),
+    .size = sizeof(struct config_key),
+    .pos_at = offsetof(struct config_key, pos),
+    .name_at = offsetof(struct config_key, name),
+    .check_name = syntax_name,
+    .help = "Keys of clients by name; the name shows up in logs and metrics. Each has either "
+            "`secret` or `sha256`. Where the file has no `keys`, the variable `WEIR_API_KEY` makes "
+            "one with the name `env`.",
+};
+
+static const struct config_row admin_rows[] = {
+    {ROW("listen", ROW_TEXT, config, admin_listen), .flags = ROW_REQUIRED,
+     .check = syntax_address, .help = "Address of the console and the admin API.",
+     .example = "127.0.0.1:8081"},
+    {ROW("token", ROW_SECRET, config, admin_token), .env = "WEIR_ADMIN_TOKEN",
+     .help = "What callers must send as `Authorization: Bearer`. Needed off loopback.",
+     .example = "file:/run/secrets/admin-token"},
+    {ROW("tls", ROW_SECTION, config, admin_tls), .section = &tls,
+     .help = "TLS of this listener. Needed off loopback."},
+};
+static const struct config_section admin = {
+    .title = "admin",
+    ROWS(admin_rows),
+    .size = sizeof(struct config),
+    .pos_at = offsetof(struct config, admin_pos),
+    .shorthand = "listen",
+    .help = "The console and the admin API: an address, or a map with these keys. Off loopback it "
+            "needs both `token` and `tls`. Absent: no such port; the command line uses the socket "
+            "`admin.sock` in the data folder.",
+};
+
+static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
+static const char *const never_words[] = {"never", NULL};
+static const struct config_row log_rows[] = {
+    {ROW("access", ROW_TEXT, config, log_access), .check = syntax_log_target,
+     .fallback = "stdout", .help = "Where the line of each request goes: `stdout`, `stderr`, `off` "
+                                   "or a file (absolute path).",
+     .example = "/var/log/weir/access.log"},
+    {ROW("level", ROW_WORD, config, log_level), .words = level_words, .fallback = "info",
+     .help = "Least severe messages that are still logged, on stderr."},
+    {.key = "bodies", .type = ROW_WORD, .at = ROW_NOWHERE, .words = never_words,
+     .fallback = "never", .help = "Prompts and answers are never logged; this key says so."},
+};
+static const struct config_section log_section = {
+    .title = "log",
+    ROWS(log_rows),
+    .size = sizeof(struct config),
+    .pos_at = NONE,
+};
+
+static const struct config_row egress_rows[] = {
+    {ROW("proxy", ROW_TEXT, config_egress, proxy), .flags = ROW_QUIET, .check = syntax_proxy_url,
+     .help = "HTTP proxy through which upstreams are reached; may hold `user:password@`.",
+     .example = "\"${HTTPS_PROXY:-}\""},
+    {ROW("no_proxy", ROW_TEXT, config_egress, no_proxy),
+     .help = "Hosts that are reached without it, with commas between them; `.example` stands for "
+             "a whole domain.",
+     .example = "localhost,.internal"},
+    {ROW("ca_file", ROW_TEXT, config_egress, ca_file),
+     .help = "File (PEM) of authorities that are trusted beside the system's.",
+     .example = "/etc/ssl/corp.pem"},
+    {ROW("client_cert", ROW_TEXT, config_egress, client_cert),
+     .help = "Certificate (PEM) for upstreams that ask for one; goes with `client_key`.",
+     .example = "/etc/weir/client.crt"},
+    {ROW("client_key", ROW_TEXT, config_egress, client_key),
+     .help = "Its private key (PEM).", .example = "/etc/weir/client.key"},
+};
+static const struct config_section egress = {
+    .title = "egress",
+    ROWS(egress_rows),
+    .size = sizeof(struct config_egress),
+    .pos_at = NONE,
+    .help = "How upstreams are reached, where a provider says nothing else.",
+};
+
+static const struct config_row cors_rows[] = {
+    {ROW("origins", ROW_TEXTS, config, cors_origins), .max = 256, .check = syntax_origin,
+     .help = "Web origins whose pages may call the client port; `*` for all.",
+     .example = "[https://app.example]"},
+};
+static const struct config_section cors = {
+    .title = "cors",
+    ROWS(cors_rows),
+    .size = sizeof(struct config),
+    .pos_at = NONE,
+    .help = "Cross-origin requests from browsers. Off by default.",
+};
+
+static const struct config_row limit_rows[] = {
+    {ROW("body", ROW_SIZE, config_limits, body_bytes), .min = 1024, .max = 2 * GIB,
+     .fallback = "32MB", .help = "Body of one request, decompressed."},
+    {ROW("body_memory", ROW_SIZE, config_limits, body_memory_bytes), .min = MIB,
+     .max = 4096 * GIB, .fallback = "1GB", .help = "Bodies of all requests together."},
+    {ROW("connections", ROW_INT, config_limits, connections), .min = 1, .max = 10000000,
+     .fallback = "20000", .help = "Client connections of the whole process."},
+    {ROW("connections_per_client", ROW_INT, config_limits, connections_per_client),
+     .max = 10000000, .fallback = "0",
+     .help = "Connections from one address; `0` means no cap of its own."},
+    {ROW("answer", ROW_SIZE, config_limits, answer_bytes), .min = 1024, .max = 2 * GIB,
+     .fallback = "64MB", .help = "One answer of an upstream that is not a stream."},
+    {ROW("event", ROW_SIZE, config_limits, event_bytes), .min = 1024, .max = GIB,
+     .fallback = "1MB", .help = "One server-sent event of an upstream."},
+};
+static const struct config_section limits = {
+    .title = "limits",
+    ROWS(limit_rows),
+    .size = sizeof(struct config_limits),
+    .pos_at = NONE,
+    .help = "Ceilings that keep the gateway's memory bounded.",
+};
+
+static const struct config_row server_rows[] = {
+    WAIT("head_timeout", head_ns, NS_PER_MS, "10s", "For a client to send the head of a request."),
+    WAIT("idle_timeout", idle_ns, NS_PER_MS, "75s",
+         "How long a connection without a request stays open."),
+    WAIT("body_timeout", body_idle_ns, NS_PER_MS, "30s",
+         "Without progress while a client sends a body."),
+    WAIT("write_timeout", write_ns, NS_PER_MS, "60s",
+         "Without progress while a client takes its answer."),
+    WAIT("commit_hold", commit_hold_ns, 0, "10s",
+         "An answer that is open longer than this gets its head, so that proxies stay; until then "
+         "another target may still take over unseen."),
+    WAIT("ready_delay", ready_delay_ns, 0, "0",
+         "After SIGTERM `/readyz` says 503 while requests are still accepted for this long."),
+    WAIT("drain", drain_ns, 0, "30s", "After that: how long open requests may take to end."),
+};
+static const struct config_section server = {
+    .title = "server",
+    ROWS(server_rows),
+    .size = sizeof(struct config_server),
+    .pos_at = NONE,
+    .help = "Time limits on clients, and how the gateway stops.",
+};
+
+static const struct config_row provider_rows[] = {
+    {ROW("type", ROW_TEXT, config_provider, type), .flags = ROW_REQUIRED,
+     .help = "What speaks at the other end.", .example = "openai"},
+    {ROW("url", ROW_TEXT, config_provider, url), .check = syntax_url, .flags = ROW_QUIET,
+     .help = "Base URL, usually with its `/v1`. Hosted types know theirs; self-hosted and "
+             "compatible ones need it.",
+     .example = "http://10.0.0.5:8000/v1"},
+    {ROW("api_key", ROW_SECRET, config_provider, api_key),
+     .help = "The provider's key. `client`: the client's own credential goes upstream.",
+     .example = "\"${OPENAI_API_KEY}\""},
+    {ROW("headers", ROW_PAIRS, config_provider, headers), .max = 64, .check = syntax_header_name,
+     .help = "Headers added to every request. The values count as secret.",
+     .example = "{OpenAI-Organization: org-123}"},
+    {ROW("models", ROW_TEXTS, config_provider, models), .max = 4096, .check = syntax_alias,
+     .help = "Models that this provider has, so that clients may ask for them by their bare names.",
+     .example = "[gpt-4o, gpt-4o-mini]"},
+    {ROW("timeouts", ROW_SECTION, config_provider, timeouts), .section = &timeouts,
+     .flags = ROW_INHERIT, .help = "Instead of those in `timeouts`.",
+     .example = "{first_token: 20s}"},
+    {ROW("sni", ROW_TEXT, config_provider, sni), .check = syntax_host,
+     .help = "Name that the certificate must be for, where it is not the URL's host.",
+     .example = "models.internal"},
+    {ROW("ca_file", ROW_TEXT, config_provider, ca_file), .help = "Instead of `egress.ca_file`.",
+     .example = "/etc/weir/house-ca.pem"},
+    {ROW("client_cert", ROW_TEXT, config_provider, client_cert),
+     .help = "Instead of `egress.client_cert`; goes with `client_key`.",
+     .example = "/etc/weir/client.crt"},
+    {ROW("client_key", ROW_TEXT, config_provider, client_key), .help = "Its private key (PEM).",
+     .example = "/etc/weir/client.key"},
+    {ROW("proxy", ROW_TEXT, config_provider, proxy), .flags = ROW_QUIET,
+     .check = syntax_proxy_url, .help = "Instead of `egress.proxy`.",
+     .example = "http://proxy.example:3128"},
+    {ROW("max_connections", ROW_INT, config_provider, max_connections), .max = 1000000,
+     .fallback = "0", .help = "Connections to it from the whole process; `0` means no cap."},
+    {ROW("max_inflight", ROW_INT, config_provider, max_inflight), .max = 1000000, .fallback = "0",
+     .help = "Requests at it at the same time; `0` means no cap."},
+    {ROW("queue", ROW_INT, config_provider, queue), .max = 1000000, .fallback = "64",
+     .help = "Requests that may wait for a place. Only with `max_inflight`."},
+};
+static const struct config_section provider = {
+    .title = "providers.<name>",
+    ROWS(provider_rows),
+    .size = sizeof(struct config_provider),
+    .pos_at = offsetof(struct config_provider, pos),
+    .name_at = offsetof(struct config_provider, name),
+    .check_name = syntax_provider_name,
+    .help = "Upstreams by name. A target, and a client that may, says `<name>/<model>`.",
+};
+
+static const struct config_row engine_rows[] = {
+    {ROW("model", ROW_TEXT, config_engine, model), .flags = ROW_REQUIRED,
+     .help = "GGUF file, or the name of a model that `weir pull` stored.",
+     .example = "smollm2-135m-instruct.gguf"},
+    {ROW("binary", ROW_TEXT, config_engine, binary),
+     .help = "Path of `llama-server`; absent: it is searched for.",
+     .example = "/usr/local/bin/llama-server"},
+    {ROW("args", ROW_TEXTS, config_engine, args), .max = 256, .check = syntax_engine_argument,
+     .help = "Further arguments of the server, one entry each.",
+     .example = "[--flash-attn, \"on\"]"},
+    {ROW("slots", ROW_INT, config_engine, slots), .min = 1, .max = 1024, .fallback = "4",
+     .help = "Requests that it works on at the same time."},
+    {ROW("threads", ROW_INT, config_engine, threads), .max = 1024, .fallback = "0",
+     .help = "Threads; `0` means all cores."},
+    {ROW("context", ROW_INT, config_engine, context), .max = 100000000, .fallback = "0",
+     .help = "Tokens of context, all slots together; `0` means the model's own."},
+    {ROW("cache_ram", ROW_SIZE, config_engine, cache_ram_mib), .unit = MIB, .max = 1024 * GIB,
+     .fallback = "256MiB", .help = "Memory for prompts that were computed before; whole MiB."},
+    {ROW("start_timeout", ROW_DURATION, config_engine, start_timeout_ns), .min = NS_PER_S,
+     .max = HOUR, .fallback = "120s", .help = "How long a start may go on without any progress."},
+    {ROW("drain", ROW_DURATION, config_engine, drain_ns), .max = HOUR, .fallback = "30s",
+     .help = "How long a stop waits for open requests."},
+    {ROW("queue", ROW_INT, config_engine, queue), .max = 1000000, .fallback = "64",
+     .help = "Requests that may wait while it starts or is full."},
+    {ROW("timeouts", ROW_SECTION, config_engine, timeouts), .section = &timeouts,
+     .flags = ROW_INHERIT, .help = "Instead of those in `timeouts`.", .example = "{total: 30m}"},
+};
+static const struct config_section engine = {
+    .title = "engines.<name>",
+    ROWS(engine_rows),
+    .size = sizeof(struct config_engine),
+    .pos_at = offsetof(struct config_engine, pos),
+    .name_at = offsetof(struct config_engine, name),
+    .check_name = syntax_name,
+    .help = "Local models by name, which Weir starts and stops itself. A target says "
+            "`engine/<name>`.",
+};
+
+static const struct config_row target_rows[] = {
+    {ROW("use", ROW_TEXT, config_target, use), .flags = ROW_REQUIRED,
+     .help = "`<provider>/<model>` or `engine/<name>`.", .example = "openai/gpt-4o-mini"},
+};
+static const struct config_section target = {
+    .title = "models.<alias>.targets[]",
+    ROWS(target_rows),
+    .size = sizeof(struct config_target),
+    .pos_at = offsetof(struct config_target, pos),
+    .shorthand = "use",
+    .help = "A text such as `openai/gpt-4o-mini`, or a map with these keys.",
+};
+static const struct config_row model_rows[] = {
+    {ROW("targets", ROW_SECTIONS, config_model, targets),
+     .n_at = offsetof(struct config_model, targets_n), .section = &target, .max = 64,
+     .flags = ROW_REQUIRED, .help = "What stands behind the alias; tried in this order.",
+     .example = "[openai/gpt-4o-mini, engine/smollm2]"},
+};
+static const struct config_section model = {
+    .title = "models.<alias>",
+    ROWS(model_rows),
+    .size = sizeof(struct config_model),
+    .pos_at = offsetof(struct config_model, pos),
+    .name_at = offsetof(struct config_model, name),
+    .check_name = syntax_alias,
+    .help = "Aliases: the names that clients should ask for.",
+};
+
+static const struct config_row passthrough_rows[] = {
+    {ROW("path", ROW_TEXT, config_passthrough, path), .check = syntax_path, .flags = ROW_REQUIRED,
+     .help = "Path on the client port, or all that start with it when it ends in `*`. The longest "
+             "one that fits wins.",
+     .example = "/v1/moderations"},
+    {ROW("to", ROW_TEXT, config_passthrough, to), .flags = ROW_REQUIRED,
+     .help = "The provider that gets these requests as they are.", .example = "openai"},
+};
+static const struct config_section passthrough = {
+    .title = "passthrough[]",
+    ROWS(passthrough_rows),
+    .size = sizeof(struct config_passthrough),
+    .pos_at = offsetof(struct config_passthrough, pos),
+    .help = "Paths of a provider that clients may use without any translation.",
+};
+
+static const char *const auth_words[] = {"keys", "none", NULL};
+static const struct config_row root_rows[] = {
+    {ROW("listen", ROW_SECTIONS, config, listeners), .n_at = offsetof(struct config, listeners_n),
+     .section = &listener, .max = 64, .flags = ROW_ONE, .fallback = "127.0.0.1:8080",
+     .env = "WEIR_LISTEN", .help = "Where clients are served.",
+     .example = "[\"127.0.0.1:8080\", \"unix:/run/weir/weir.sock\"]"},
+    {ROW("auth", ROW_WORD, config, auth), .words = auth_words,
+     .help = "`keys`: clients must send one of the keys. `none`: everybody may ask; only without "
+             "keys, and only on loopback or with `--insecure`. Absent: `none` when there are no "
+             "keys and all listeners are on loopback, else `keys`."},
+    {ROW("keys", ROW_NAMED, config, keys), .n_at = offsetof(struct config, keys_n),
+     .section = &key, .max = 10000, .help = "Keys of clients.",
+     .example = "{app: {secret: \"${APP_KEY}\"}}"},
+    {ROW("admin", ROW_SECTION, config, arena), .section = &admin,
+     .help = "The console and the admin API.", .example = "127.0.0.1:8081"},
+    {ROW("metrics", ROW_TEXT, config, metrics_listen), .check = syntax_address,
+     .help = "Address of a port with `/metrics` alone, without authentication.",
+     .example = "0.0.0.0:8082"},
+    {ROW("data", ROW_TEXT, config, data), .env = "WEIR_DATA",
+     .help = "Folder of the state. Absent: `--data`, `$STATE_DIRECTORY`, `/var/lib/weir` for root, "
+             "else `$XDG_STATE_HOME/weir`.",
+     .example = "/var/lib/weir"},
+    {ROW("workers", ROW_INT, config, workers), .max = 256, .fallback = "0",
+     .help = "Worker threads; `0` means as many as the cgroup grants cores."},
+    {ROW("log", ROW_SECTION, config, arena), .section = &log_section, .help = "Logs.",
+     .example = "{access: stdout, level: info}"},
+    {ROW("egress", ROW_SECTION, config, egress), .section = &egress,
+     .help = "The way to the upstreams."},
+    {ROW("expose", ROW_TEXTS, config, expose), .max = 1024, .flags = ROW_ONE, .fallback = "*",
+     .help = "`provider/model` and `engine/name` names that clients may ask for beside the "
+             "aliases; `*` stands for any text. `[]`: aliases only.",
+     .example = "[\"openai/gpt-4o*\", \"engine/*\"]"},
+    {ROW("cors", ROW_SECTION, config, arena), .section = &cors, .help = "Browsers."},
+    {ROW("trusted_proxies", ROW_TEXTS, config, trusted_proxies), .max = 1024,
+     .check = syntax_prefix,
+     .help = "Addresses whose `X-Forwarded-For` counts.", .example = "[10.0.0.0/8]"},
+    {ROW("limits", ROW_SECTION, config, limits), .section = &limits, .help = "Ceilings."},
+    {ROW("server", ROW_SECTION, config, server), .section = &server,
+     .help = "Time limits on clients."},
+    {ROW("timeouts", ROW_SECTION, config, timeouts), .section = &timeouts,
+     .help = "Time limits on upstreams."},
+    {ROW("providers", ROW_NAMED, config, providers), .n_at = offsetof(struct config, providers_n),
+     .section = &provider, .max = 1000, .help = "Upstreams.",
+     .example = "{openai: {type: openai, api_key: \"${OPENAI_API_KEY}\"}}"},
+    {ROW("engines", ROW_NAMED, config, engines), .n_at = offsetof(struct config, engines_n),
+     .section = &engine, .max = 256, .help = "Local models.",
+     .example = "{smollm2: {model: smollm2-135m-instruct.gguf}}"},
+    {ROW("models", ROW_NAMED, config, models), .n_at = offsetof(struct config, models_n),
+     .section = &model, .max = 10000, .help = "Aliases.",
+     .example = "{chat: {targets: [openai/gpt-4o-mini]}}"},
+    {ROW("passthrough", ROW_SECTIONS, config, passthrough),
+     .n_at = offsetof(struct config, passthrough_n), .section = &passthrough, .max = 1024,
+     .help = "Paths handed through.", .example = "[{path: /v1/moderations, to: openai}]"},
+};
+const struct config_section config_root = {
+    .title = "The file",
+    ROWS(root_rows),
+    .size = sizeof(struct config),
+    .pos_at = NONE,
+};
+
+const struct config_row *config_row_find(const struct config_section *sec, struct slice key_text)
+{
+    for (size_t i = 0; i < sec->rows_n; i++) {
+        if (slice_is(key_text, sec->rows[i].key))
+            return &sec->rows[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,75 @@
+/* The tables that say what a configuration may contain. Reading, defaults, checks of single values,
+ * the dump and the reference documentation all walk them. */
+#ifndef CONTROL_CONFIG_ROWS_H
+#define CONTROL_CONFIG_ROWS_H
+
+#include "control/config.h"
+
+enum row_type {
+    ROW_TEXT,     /* struct slice */
+    ROW_SECRET,   /* struct slice; `file:/path` reads it from a file */
+    ROW_BOOL,     /* bool */
+    ROW_INT,      /* int64_t */
+    ROW_SIZE,     /* int64_t, bytes or multiples of `unit` */
+    ROW_DURATION, /* int64_t, nanoseconds */
+    ROW_WORD,     /* an enum: the index in `words` */
+    ROW_TEXTS,    /* struct config_list */
+    ROW_PAIRS,    /* struct config_map; the values are secret, `check` is for the names */
+    ROW_SECTION,  /* a struct in place */
+    ROW_NAMED,    /* an array of structs, from a map of name to section */
+    ROW_SECTIONS, /* an array of structs, from a list of sections */
+};
+
+enum row_flag {
+    ROW_REQUIRED = 1,
+    ROW_QUIET = 2,   /* the value may hold a password: never shown in a message */
+    ROW_ONE = 4,     /* a list of one may be given as its only entry */
+    ROW_INHERIT = 8, /* a section whose missing numbers are -1: taken from elsewhere */
+};
+
+#define ROW_NOWHERE SIZE_MAX /* an offset: there is no such field */
+
+struct config_row {
+    const char *key;
+    enum row_type type;
+    size_t at;                    /* offset of the field in the section's struct */
+    size_t n_at;                  /* ROW_NAMED, ROW_SECTIONS: offset of the size_t count */
+    const struct config_section *section;
+    const char *fallback;         /* default, written as in the file */
+    const char *env;              /* variable that comes before the default */
+    int64_t min, max;             /* of a number, in nanoseconds or bytes; of the entries of a list */
+    int64_t unit;                 /* ROW_SIZE: bytes that count as one; 0: 1 */
+    const char *const *words;     /* ROW_WORD: ends with NULL */
+    const char *(*check)(struct slice text); /* NULL, or what to say behind the quoted text */
+    unsigned flags;
+    const char *help;             /* for the reference; ends with a full stop */
+    const char *example;          /* a value as in the file */
+};
+
+struct config_section {
+    const char *title; /* in the reference */
+    const struct config_row *rows;
+    size_t rows_n;
+    size_t size;            /* of the struct */
+    size_t pos_at, name_at; /* offsets of its struct config_pos and its name */
+    const char *shorthand;  /* key that a bare text in place of the section stands for */
+    const char *(*check_name)(struct slice name);
+    const char *help;
+};
+
+extern const struct config_section config_root;
+
+/* The row of the key `key_text`, or NULL. */
+const struct config_row *config_row_find(const struct config_section *sec, struct slice key_text);
+
+/* The field of a row in the struct at `base`; only for rows that have one. */
+static inline void *config_row_field(const struct config_row *row, void *base)
+{
+    return (char *)base + row->at;
+}
+static inline const void *config_row_field_const(const struct config_row *row, const void *base)
+{
+    return (const char *)base + row->at;
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* The configuration file as plain values. Everything lives in the config's arena; text is
+ * NUL-terminated behind its slice. Times are nanoseconds, sizes bytes. An absent slice has .p NULL. */
+#ifndef CONTROL_CONFIG_H
+#define CONTROL_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* Where a value stands in the file, counted from 1; line 0: a default or an environment variable. */
+struct config_pos {
+    uint32_t line, column;
+};
+
+struct config_list {
+    struct slice *item;
+    struct config_pos *pos;
+    size_t n;
+};
+
+/* A map of free text, such as headers. */
+struct config_map {
+    struct slice *key, *value;
+    struct config_pos *pos;
+    size_t n;
+};
+
+/* One limit per phase of an attempt; 0: no limit. Absent values are -1 and are inherited. */
+struct config_timeouts {
+    int64_t connect_ns, tls_ns, write_ns, head_ns, first_token_ns, between_tokens_ns, total_ns;
+};
+
+struct config_tls {
+    struct slice cert, key; /* files, PEM */
+    struct slice client_ca; /* clients must show a certificate of these authorities */
+};
+
+enum config_half_close { HALF_CLOSE_GONE, HALF_CLOSE_ANSWER };
+
+struct config_listener {
+    struct config_pos pos;
+    struct slice address; /* host:port, [v6]:port, or unix:/path */
+    struct config_tls tls;
+    bool proxy_protocol; /* every connection starts with a PROXY v2 header */
+    enum config_half_close half_close;
+};
+
+/* Resolved: without `auth` and without keys, a listener on loopback alone means AUTH_NONE. */
+enum config_auth { AUTH_KEYS, AUTH_NONE };
+
+struct config_key {
+    struct config_pos pos;
+    struct slice name;
+    struct slice secret; /* one of these two */
+    struct slice sha256; /* 64 hex digits */
+};
+
+enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+struct config_egress {
+    struct slice proxy, no_proxy;
+    struct slice ca_file;                 /* added to the system's authorities */
+    struct slice client_cert, client_key; /* shown to upstreams that ask */
+};
+
+struct config_provider {
+    struct config_pos pos, type_pos, url_pos;
+    struct slice name, type, url;
+    struct slice api_key;      /* secret; "client": the client's own credential goes upstream */
+    struct config_map headers; /* added to every request; values are secret */
+    struct config_list models; /* names this provider is known to have, for bare-name resolution */
+    struct config_timeouts timeouts;
+    struct slice sni; /* TLS server name when it differs from the URL's host */
+    struct slice ca_file, client_cert, client_key, proxy; /* instead of egress' */
+    int64_t max_connections;                              /* process-wide; 0: no cap */
+    int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
+    int64_t queue;        /* requests that may wait for a place, where max_inflight is set */
+};
+
+struct config_engine {
+    struct config_pos pos;
+    struct slice name;
+    struct slice model;              /* GGUF file, or a name that `weir pull` stored in <data>/models */
+    struct slice binary;             /* llama-server; absent: searched */
+    struct config_list args;         /* further arguments of the server */
+    int64_t slots, threads, context; /* threads 0: all cores; context 0: the model's */
+    int64_t cache_ram_mib;
+    int64_t start_timeout_ns; /* without any progress */
+    int64_t drain_ns;         /* how long a stop waits for open requests */
+    int64_t queue;            /* requests held while it starts or is full */
+    struct config_timeouts timeouts;
+};
+
+struct config_target {
+    struct config_pos pos;
+    struct slice use; /* provider/model or engine/name */
+};
+
+struct config_model {
+    struct config_pos pos;
+    struct slice name;
+    struct config_target *targets; /* tried in order */
+    size_t targets_n;
+};
+
+/* A path of a provider that is handed through as it is. */
+struct config_passthrough {
+    struct config_pos pos, to_pos;
+    struct slice path; /* "/v1/moderations", or a prefix ending in an asterisk */
+    struct slice to;   /* provider */
+};
+
+struct config_limits {
+    int64_t body_bytes;             /* of one request */
+    int64_t body_memory_bytes;      /* of all requests together */
+    int64_t connections;            /* client connections, process-wide */
+    int64_t connections_per_client; /* by address; 0: no cap */
+    int64_t answer_bytes;           /* of one answer that is not a stream */
+    int64_t event_bytes;            /* of one server-sent event */
+};
+
+struct config_server {
+    int64_t head_ns, idle_ns, body_idle_ns, write_ns; /* time limits on clients */
+    int64_t commit_hold_ns; /* an answer open longer than this gets its head */
+    int64_t ready_delay_ns; /* after SIGTERM: /readyz says 503, accepting goes on */
+    int64_t drain_ns;       /* after that: how long open exchanges may take */
+};
+
+struct config {
+    struct arena arena;
+    struct slice path; /* absent: built from environment variables alone */
+    struct config_listener *listeners;
+    size_t listeners_n;
+    enum config_auth auth;
+    struct config_pos auth_pos;
+    struct config_key *keys;
+    size_t keys_n;
+    struct slice admin_listen, admin_token;
+    struct config_tls admin_tls;
+    struct config_pos admin_pos;
+    struct slice metrics_listen;
+    struct slice data;
+    int64_t workers; /* 0: as many as the cgroup grants */
+    struct slice log_access; /* stdout, stderr, off, or a file */
+    enum config_log_level log_level;
+    struct config_egress egress;
+    struct config_list expose;
+    struct config_list cors_origins;
+    struct config_list trusted_proxies; /* address/prefix whose X-Forwarded-For counts */
+    struct config_limits limits;
+    struct config_server server;
+    struct config_timeouts timeouts; /* defaults for every target */
+    struct config_provider *providers;
+    size_t providers_n;
+    struct config_engine *engines;
+    size_t engines_n;
+    struct config_model *models;
+    size_t models_n;
+    struct config_passthrough *passthrough;
+    size_t passthrough_n;
+};
+
+/* Reads variables of the environment, so that tests can bring their own. Returns NULL when unset. */
+typedef const char *config_getenv(const char *name);
+
+/* What the loader has to know of a provider type; a row of the providers' own table. */
+struct config_provider_type {
+    const char *name;    /* "groq" */
+    const char *url;     /* stands in for `url` when the file names none; NULL: nothing does */
+    const char *key_env; /* variable that config_from_env takes the key from; NULL: none */
+    bool needs_url;      /* the file has to name a `url` */
+};
+
+/* What the caller brings. What is pointed to need not outlive the call. */
+struct config_options {
+    config_getenv *env; /* NULL: no variable is set */
+    const struct config_provider_type *types;
+    size_t types_n;
+    const char *const *own_paths; /* paths that Weir answers itself: no passthrough can take them */
+    size_t own_paths_n;
+    bool insecure; /* --insecure: `auth: none` off loopback is accepted */
+};
+
+/* Reads and checks the file at `path`. Every mistake is appended to `errors`, one line each, in the
+ * order of the file: "weir.yaml:12:5: unknown key `strategi` (did you mean `strategy`?)". Lines with
+ * "warning: " behind the position may come with a good configuration as well. Secrets are never
+ * printed. NULL: there were errors, "out of memory" among them. What the file leaves out comes from
+ * WEIR_LISTEN, WEIR_DATA, WEIR_ADMIN_TOKEN and (key `env`) WEIR_API_KEY, then from the defaults.
+ * The caller frees the config with config_free. */
+NODISCARD struct config *config_load(const char *path, const struct config_options *options,
+                                     struct buf *errors);
+
+/* The same from text; `name` stands in error messages and becomes the config's path. */
+NODISCARD struct config *config_parse(struct slice text, const char *name,
+                                      const struct config_options *options, struct buf *errors);
+
+/* A configuration from environment variables alone: the provider types' `key_env` (each makes a
+ * provider with the type's name), WEIR_API_KEY, WEIR_LISTEN, WEIR_DATA, WEIR_ADMIN_TOKEN (which
+ * opens the admin port on 127.0.0.1:8081). NULL with errors, also when no provider's key is set. */
+NODISCARD struct config *config_from_env(const struct config_options *options, struct buf *errors);
+
+/* ./weir.yaml, $XDG_CONFIG_HOME/weir/weir.yaml (or ~/.config), /etc/weir/weir.yaml: the first that
+ * exists, written into `out`; false: none. */
+NODISCARD bool config_find(config_getenv *env, char *out, size_t size);
+
+/* Reads KEY=VALUE lines of an --env-file into the process' environment (existing variables win). All
+ * mistakes are appended to `errors`; with any, nothing is set. Not for use beside other threads. */
+NODISCARD bool config_env_file(const char *path, struct buf *errors);
+
+/* NULL is fine. */
+void config_free(struct config *c);
+
+/* The configuration in effect, defaults and all, as YAML that config_parse reads; secrets are ***. */
+void config_dump(const struct config *c, struct buf *out);
+
+/* Reference documentation (Markdown) of all keys, from the same tables. */
+void config_reference(struct buf *out);
+
+#endif

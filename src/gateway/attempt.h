@@ -1,0 +1,61 @@
+/* One try at one target. */
+#ifndef GATEWAY_ATTEMPT_H
+#define GATEWAY_ATTEMPT_H
+
+#include "base/block.h"
+#include "gateway/error.h"
+#include "gateway/snapshot.h"
+#include "llm/openai.h"
+#include "net/upstream.h"
+
+struct exchange;
+
+/* What the answer turned out to be. */
+enum answer_kind {
+    ANSWER_UNKNOWN,
+    ANSWER_STREAM, /* server-sent events, relayed as they come */
+    ANSWER_WHOLE,  /* JSON, read to its end and checked before anything is sent */
+    ANSWER_ERROR,  /* an error's body, read to its end */
+    ANSWER_RAW,    /* a passed-through body */
+};
+
+struct attempt {
+    struct exchange *exchange;
+    struct gw_target target;
+    struct net_lease lease;
+    struct net_request request;
+    struct llm_body body;
+    struct permit_waiter place;
+    bool holds_place, queued, sent, reused;
+    enum answer_kind kind;
+    struct block held; /* what cannot be passed on yet: part of an event, or a whole body */
+    struct slice whole; /* a body that came in one piece, in the read window */
+    struct buf prelude; /* events before the first content: held while another target may answer */
+    size_t scanned;
+    unsigned status;
+    bool finished, done, content; /* a finish_reason, [DONE], any content were seen */
+    bool strip_usage; /* the client did not ask for the usage that we asked for */
+    enum gw_error error;
+    int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
+};
+
+/* Begins a try at `t`: makes the request and asks for a place at the gate. GW_OK: it is x->attempt
+ * now; else why it cannot be. */
+enum gw_error attempt_start(struct exchange *x, const struct gw_target *t);
+/* Has it a place, or needs none? */
+bool attempt_has_place(const struct attempt *a);
+/* Sends the request, once; it may be over when this returns. */
+void attempt_send(struct attempt *a);
+/* It is over, with or without success: releases what it held. Ends its lease when it still runs. */
+void attempt_end(struct attempt *a, enum gw_error why);
+static inline bool attempt_over(const struct attempt *a)
+{
+    return a->ended_ns != 0;
+}
+/* Its next deadline on the loop's clock, and which error it stands for. */
+int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
+
+/* relay.c: what happens to its answer. */
+extern const struct net_lease_ops relay_ops;
+
+#endif

@@ -1,0 +1,113 @@
+/* Exchanges that start inside the gateway. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "worker.h"
+
+static enum net_sent buffer_send(struct exchange *x, const struct net_answer *head,
+                                 struct slice body, bool end)
+{
+    struct child *c = x->child;
+    (void)end;
+    if (head != NULL)
+        c->status = head->status;
+    buf_slice(&c->answer, body);
+    return c->answer.failed ? NET_SENT_GONE : NET_SENT_ALL;
+}
+
+static void buffer_abort(struct exchange *x)
+{
+    x->child->status = 502;
+}
+
+static const struct sink_ops buffer_sink = {.send = buffer_send, .abort = buffer_abort};
+
+static enum net_sent drop_send(struct exchange *x, const struct net_answer *head,
+                               struct slice body, bool end)
+{
+    (void)x, (void)head, (void)body, (void)end;
+    return NET_SENT_ALL;
+}
+
+static void drop_abort(struct exchange *x)
+{
+    (void)x;
+}
+
+static const struct sink_ops null_sink = {.send = drop_send, .abort = drop_abort};
+
+static bool copy_body(struct exchange *x, struct slice body)
+{
+    if (body.n > CHILD_BODY_MAX || !block_reserve(&x->worker->loop.blocks, &x->body, body.n))
+        return false;
+    memcpy(x->body.p, body.p, body.n);
+    x->body.n = body.n;
+    return true;
+}
+
+/* A detached child outlives whoever asked for it, so it gets a record of its own. */
+static struct child *detach(const struct child *c)
+{
+    struct child *own = mem_calloc(1, sizeof *own);
+    if (own != NULL)
+        *own = *c;
+    return own;
+}
+
+bool exchange_child_start(struct exchange *parent, struct child *c)
+{
+    unsigned depth = parent->child != NULL ? parent->child->depth + 1 : 1;
+    if (depth > CHILD_DEPTH_MAX)
+        return false;
+    struct child *kept = c->detached ? detach(c) : c;
+    struct exchange *x = kept != NULL ? exchange_new(parent->worker) : NULL;
+    if (x == NULL || !copy_body(x, c->body)) {
+        if (x != NULL) {
+            x->cancelled = GW_NO_MEMORY;
+            exchange_run(x);
+        }
+        if (kept != c)
+            mem_free(kept);
+        return false;
+    }
+    kept->depth = depth;
+    kept->exchange = x;
+    kept->parent = c->detached ? NULL : parent;
+    kept->status = 0;
+    buf_init(&kept->answer, (size_t)x->snapshot->limits.answer_bytes);
+    list_init(&kept->node);
+    if (!c->detached)
+        list_push_back(&parent->children, &kept->node);
+    x->child = kept;
+    x->sink = c->detached ? &null_sink : &buffer_sink;
+    x->key = parent->key;
+    x->peer = parent->peer;
+    x->method = HTTP_POST;
+    x->client_key = arena_copy(&x->arena, parent->client_key);
+    pipeline_to_parse(x, c->op);
+    exchange_run(x);
+    return true;
+}
+
+void exchange_child_cancel(struct child *c)
+{
+    struct exchange *x = c->exchange;
+    if (x == NULL)
+        return;
+    c->done = NULL;
+    x->sink = NULL;
+    exchange_cancel(x, GW_CLIENT_GONE);
+}
+
+void child_settled(struct child *c)
+{
+    child_done_fn *done = c->done;
+    c->exchange = NULL;
+    list_remove(&c->node);
+    struct buf answer = c->answer;
+    unsigned status = c->status;
+    if (c->detached)
+        mem_free(c);
+    else if (done != NULL)
+        done(c, status, buf_view(&answer));
+    buf_done(&answer);
+}

@@ -1,0 +1,237 @@
+/* The life of an exchange: made, run, woken, timed out, cancelled. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "inflate.h"
+#include "respond.h"
+#include "worker.h"
+
+#define ARENA_LIMIT ((size_t)64 << 20)
+#define ID_BYTES    24 /* "wr-" and 21 digits */
+
+static void on_timer(struct timer *t);
+
+/* Sortable by time and unlike any other process': 9 digits of milliseconds, 12 of chance and count,
+ * in base 32. */
+static struct slice new_id(struct exchange *x)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    struct worker *w = x->worker;
+    char *p = arena_alloc(&x->arena, ID_BYTES);
+    if (p == NULL)
+        return SLICE("wr-0");
+    uint64_t ms = (uint64_t)(clock_wall_ns() / NS_PER_MS);
+    uint64_t rest = w->id_random + w->id_count++ * UINT64_C(0x9E3779B97F4A7C15);
+    memcpy(p, "wr-", 3);
+    for (unsigned i = 0; i < 9; i++)
+        p[11 - i] = digits[ms >> (5 * i) & 31];
+    for (unsigned i = 0; i < 12; i++)
+        p[23 - i] = digits[rest >> (5 * i) & 31];
+    return slice_of(p, ID_BYTES);
+}
+
+struct exchange *exchange_new(struct worker *w)
+{
+    struct exchange *x = worker_slot_take(w);
+    if (x == NULL)
+        return NULL;
+    x->magic = EXCHANGE_MAGIC;
+    x->worker = w;
+    x->use = snapshot_use_ref(w->use);
+    x->snapshot = x->use->snapshot;
+    x->usage = LLM_USAGE_NONE;
+    x->started_ns = net_now(&w->loop);
+    timer_init(&x->timer, on_timer);
+    list_init(&x->children);
+    arena_init(&x->arena, &w->loop.arenas, ARENA_LIMIT);
+    x->id = new_id(x);
+    return x;
+}
+
+void exchange_run(struct exchange *x)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->running)
+        return;
+    x->running = true;
+    for (;;) {
+        if (x->cancelled != GW_OK && x->job == NULL)
+            pipeline_to_settle(x);
+        switch (pipeline_step(x)) {
+        case STEP_NEXT: x->step++; break;
+        case STEP_AGAIN: break;
+        case STEP_WAIT:
+            if (x->wait == WAIT_NONE) /* it has come while the step was still running */
+                break;
+            x->running = false;
+            return;
+        case STEP_REPLY:
+            exchange_send_error(x);
+            pipeline_to_settle(x);
+            break;
+        case STEP_DONE: return;
+        }
+    }
+}
+
+void exchange_wake(struct exchange *x, enum wait what)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->wait != what)
+        return;
+    x->wait = WAIT_NONE;
+    x->head = NULL;
+    exchange_run(x);
+}
+
+/* The nearest of all deadlines, and what it means when it passes (GW_OK: nothing ends yet). */
+static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
+{
+    const struct gw_limits *l = &x->snapshot->limits;
+    int64_t at = INT64_MAX;
+    *ret_why = GW_OK;
+    if (x->attempt != NULL && !attempt_over(x->attempt))
+        at = attempt_deadline(x->attempt, ret_why);
+    if (x->child != NULL && x->child->deadline_ns < at) {
+        at = x->child->deadline_ns;
+        *ret_why = GW_TOTAL_TIMEOUT;
+    }
+    if (!x->request.stream || x->client == NULL || x->stage > STAGE_DELIVERING)
+        return at;
+    int64_t due = x->stage == STAGE_OPEN ? x->started_ns + l->commit_hold_ns
+                                         : x->last_sent_ns + l->comment_ns;
+    if (due < at) {
+        at = due;
+        *ret_why = GW_OK;
+    }
+    return at;
+}
+
+static bool arm(struct exchange *x)
+{
+    if (x->wait == WAIT_BODY) /* the connection's own limits apply */
+        return true;
+    enum gw_error why;
+    int64_t at = deadline(x, &why);
+    return at == INT64_MAX || net_timer_set(&x->worker->loop, &x->timer, at);
+}
+
+/* A stream that has been silent for long: its head, and a comment, so that proxies stay. */
+static bool send_comment(struct exchange *x)
+{
+    struct net_answer head;
+    struct buf b;
+    bool open = x->stage == STAGE_OPEN;
+    buf_init(&b, 16384);
+    if (open)
+        respond_stream_head(x, &b, &head);
+    bool ok = exchange_send(x, open ? &head : NULL, SLICE(": waiting\n\n"), false);
+    buf_done(&b);
+    return ok;
+}
+
+void exchange_rearm(struct exchange *x)
+{
+    (void)!arm(x); /* an armed timer moves without memory */
+}
+
+/* The attempt has had its time: it ends, and the waiting step sees why. */
+static void time_out(struct exchange *x, enum gw_error why)
+{
+    enum wait waits = x->wait;
+    if (x->attempt != NULL)
+        attempt_end(x->attempt, why);
+    exchange_wake(x, waits);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct exchange *x = container_of(t, struct exchange, timer);
+    int64_t now = net_now(&x->worker->loop);
+    enum gw_error why;
+    if (deadline(x, &why) <= now) {
+        bool answered = x->attempt != NULL && x->attempt->done && !attempt_over(x->attempt);
+        if (why != GW_OK || answered) {
+            time_out(x, why);
+            return;
+        }
+        if (!x->sink_full && !send_comment(x))
+            return;
+        x->last_sent_ns = now;
+    }
+    if (!arm(x))
+        exchange_cancel(x, GW_NO_MEMORY);
+}
+
+enum step_result exchange_wait(struct exchange *x, enum wait what)
+{
+    x->wait = what;
+    if (arm(x))
+        return STEP_WAIT;
+    x->wait = WAIT_NONE;
+    return exchange_refuse(x, GW_NO_MEMORY, NULL);
+}
+
+enum step_result exchange_refuse(struct exchange *x, enum gw_error e, const char *fmt, ...)
+{
+    char text[512];
+    x->error = e;
+    if (fmt == NULL)
+        return STEP_REPLY;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    x->message = arena_copy(&x->arena, slice_of(text, MIN_OF((size_t)MAX_OF(n, 0), sizeof text - 1)));
+    return STEP_REPLY;
+}
+
+void exchange_cancel(struct exchange *x, enum gw_error why)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->cancelled == GW_OK)
+        x->cancelled = why;
+    x->wait = x->job != NULL ? x->wait : WAIT_NONE;
+    if (x->job == NULL)
+        exchange_run(x);
+}
+
+void exchange_sink_drained(struct exchange *x)
+{
+    x->sink_full = false;
+    if (x->attempt != NULL && !attempt_over(x->attempt))
+        net_lease_resume(&x->attempt->lease);
+}
+
+bool exchange_send(struct exchange *x, const struct net_answer *head, struct slice body, bool end)
+{
+    const struct sink_ops *sink = x->sink;
+    if (sink == NULL)
+        return true; /* answered already: what still comes is only read to its end */
+    if (head != NULL) {
+        x->status = head->status;
+        x->stage = STAGE_HEADED;
+    }
+    if (end) {
+        x->stage = STAGE_ENDED;
+        x->sink = NULL;
+    }
+    x->bytes_out += (int64_t)body.n;
+    x->last_sent_ns = net_now(&x->worker->loop);
+    enum net_sent sent = sink->send(x, head, body, end);
+    if (end)
+        x->client = NULL;
+    if (sent == NET_SENT_GONE) {
+        x->client = NULL;
+        x->sink = NULL;
+        exchange_cancel(x, GW_CLIENT_GONE);
+        return false;
+    }
+    if (sent == NET_SENT_WAIT && !end && x->attempt != NULL && !attempt_over(x->attempt)) {
+        x->sink_full = true;
+        net_lease_pause(&x->attempt->lease);
+    }
+    return true;
+}

@@ -1,0 +1,169 @@
+/* An exchange: one request of a client and its answer. It stands at one step of the table in
+ * pipeline.c, runs a step to its end, and waits only for things that have a name and a deadline. */
+#ifndef GATEWAY_EXCHANGE_H
+#define GATEWAY_EXCHANGE_H
+
+#include "attempt.h"
+#include "gateway/error.h"
+#include "gateway/exchange.h"
+#include "gateway/snapshot.h"
+#include "llm/openai.h"
+
+struct worker;
+struct inflate;
+
+enum step_result {
+    STEP_NEXT,
+    STEP_AGAIN, /* x->step was set */
+    STEP_WAIT,  /* x->wait says for what */
+    STEP_REPLY, /* x->error says what the client is to be told */
+    STEP_DONE,
+};
+
+/* What an exchange waits for. Each has one waker and one deadline. */
+enum wait {
+    WAIT_NONE,
+    WAIT_BODY,     /* the client; the connection's own limits apply */
+    WAIT_PARSE,    /* the thread pool */
+    WAIT_PLACE,    /* a gate: TIMEOUT_QUEUE */
+    WAIT_UPSTREAM, /* the attempt: the limits of its phases */
+};
+
+/* How far the answer is. Another target can be tried until it delivers. */
+enum stage {
+    STAGE_OPEN,       /* nothing has been sent */
+    STAGE_HEADED,     /* status, head, comments */
+    STAGE_DELIVERING, /* the first content has gone out */
+    STAGE_ENDED,
+};
+
+#define ATTEMPTS_MAX 4
+
+struct exchange {
+    uint32_t magic;
+    uint32_t slot, generation;
+    struct list node; /* among the worker's open or free ones */
+    struct worker *worker;
+    struct snapshot_use *use;
+    const struct gw_snapshot *snapshot; /* use's */
+    uint8_t step;
+    enum wait wait;
+    enum stage stage;
+    struct timer timer;
+    bool running;            /* a step is being run */
+    enum gw_error cancelled; /* the exchange is to end as soon as the step or job is over */
+
+    /* the client's end */
+    const struct sink_ops *sink;
+    struct net_stream *client; /* NULL: a child, or gone, or answered */
+    struct child *child;       /* of a child exchange, else NULL */
+    struct list children;      /* attached ones, under way */
+    bool sink_full;            /* the client is slow: the attempt is paused */
+    struct net_addr peer;
+
+    /* the request */
+    const struct http_head *head; /* until the first wait only */
+    struct arena arena;
+    struct slice id;        /* request id */
+    enum http_method method;
+    struct slice path, target;
+    struct slice traceparent;
+    struct slice forward;   /* header lines of the client that go upstream */
+    struct slice pass_fields; /* the same, for passed-through paths only */
+    struct slice client_key;  /* its credential, kept for `api_key: client` only */
+    const struct gw_key *key;
+    struct slice cors_origin; /* echoed when it may read the answer */
+    struct slice down_fields; /* header lines of the upstream's answer that go on */
+    struct slice upstream_id; /* the upstream's x-request-id */
+    struct inflate *inflate;  /* the body comes packed */
+    struct parse_job *job;    /* a large body being read on the pool */
+    bool body_done;
+    bool model_answered; /* some target has given content */
+    bool counted_inflight;
+    const char *allow;        /* of a 405 */
+    struct block body;
+    const struct endpoint *endpoint;
+    struct llm_request request;
+    const struct gw_passthrough *passthrough;
+
+    /* the way */
+    const struct gw_model *model; /* NULL: `target` was asked for directly */
+    struct gw_target direct;
+    size_t next_target;
+    struct attempt *attempts[ATTEMPTS_MAX];
+    unsigned attempts_n;
+    struct attempt *attempt; /* the live one */
+    uint32_t metric_id;
+
+    /* the end */
+    enum gw_error error;
+    unsigned status;         /* sent to the client */
+    struct slice message;    /* of the error, when it says more than the row */
+    struct slice param;
+    const char *code;        /* instead of the row's */
+    struct slice upstream_error; /* complete error body from upstream, in the client's dialect */
+    unsigned upstream_status;    /* of that error, when the client is to get it */
+    struct slice retry_fields;   /* Retry-After and rate-limit lines from upstream */
+    struct llm_usage usage;
+    int64_t output_units;
+    int64_t started_ns, first_content_ns, last_content_ns, content_events, last_sent_ns;
+    int64_t bytes_in, bytes_out;
+};
+
+#define EXCHANGE_MAGIC 0x58434847u
+
+/* Makes an exchange on `w`, open and at its first step; NULL: no memory. */
+struct exchange *exchange_new(struct worker *w);
+
+/* Runs steps until one waits or the exchange is settled, after which `x` must not be touched. */
+void exchange_run(struct exchange *x);
+/* What was waited for has come: the waiting step runs again. Nothing happens when `x` waits for
+ * something else. `x` may be settled when this returns. */
+void exchange_wake(struct exchange *x, enum wait what);
+/* A deadline may have come nearer. */
+void exchange_rearm(struct exchange *x);
+/* Waits: arms the timer and returns STEP_WAIT. */
+enum step_result exchange_wait(struct exchange *x, enum wait what);
+/* The request ends with an error of the gateway's own; returns STEP_REPLY. */
+enum step_result exchange_refuse(struct exchange *x, enum gw_error e, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* The client is gone, or the gateway goes down: everything is released, nothing is sent. */
+void exchange_cancel(struct exchange *x, enum gw_error why);
+
+/* pipeline.c: the request's body, as the connection brings it. */
+void exchange_body(struct exchange *x, struct slice data);
+void exchange_body_end(struct exchange *x);
+enum step_result pipeline_step(struct exchange *x);
+const char *pipeline_step_name(const struct exchange *x);
+/* To the last step: nothing is left but to settle. */
+void pipeline_to_settle(struct exchange *x);
+
+/* Straight to reading the body, which is there already: how child exchanges begin. */
+void pipeline_to_parse(struct exchange *x, enum llm_op op);
+
+/* request.c: what the head says, copied into the exchange. False: its path is malformed. */
+NODISCARD bool request_read_head(struct exchange *x, const struct http_head *h);
+/* Content-Type and the like, which only a passed-through body has of its own. */
+void request_keep_pass_fields(struct exchange *x, const struct http_head *h);
+/* The client's credential, or an empty slice. */
+struct slice request_api_key(const struct http_head *h);
+
+/* The client has taken what had to wait. */
+void exchange_sink_drained(struct exchange *x);
+
+/* Sends to the sink; counts bytes, keeps `stage`, pauses the attempt while the client is slow. False:
+ * the client is gone and the caller returns to the loop, for `x` may be settled. */
+NODISCARD bool exchange_send(struct exchange *x, const struct net_answer *head, struct slice body,
+                             bool end);
+/* Lines that every answer carries: ids, target, attempts. Appends to `b`. */
+void exchange_put_fields(struct exchange *x, struct buf *b);
+/* Sends the error that x->error names: a whole answer, or an event in a stream under way. */
+void exchange_send_error(struct exchange *x);
+
+/* child.c: the exchange of `c` has been settled. */
+void child_settled(struct child *c);
+
+/* settle.c: the one place where an exchange ends: log line, metrics, release. */
+void exchange_settle(struct exchange *x);
+
+#endif

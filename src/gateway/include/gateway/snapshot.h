@@ -1,0 +1,125 @@
+/* The configuration as the request path uses it: immutable, shared by all workers, replaced as a
+ * whole by a reload. It holds values and references to what lives longer (upstreams, gates). */
+#ifndef GATEWAY_SNAPSHOT_H
+#define GATEWAY_SNAPSHOT_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/strmap.h"
+#include "gateway/gate.h"
+#include "llm/provider.h"
+#include "net/addr.h"
+#include "net/server.h"
+#include "net/upstream.h"
+
+/* Limits of an attempt's phases in nanoseconds; 0: none. X(id, configuration key, default, what) */
+#define GW_TIMEOUTS(X)                                                                            \
+    X(QUEUE, "queue", 60 * NS_PER_S, "waiting for a place at the target")                         \
+    X(CONNECT, "connect", 3 * NS_PER_S, "name, TCP and egress proxy")                             \
+    X(TLS, "tls", 5 * NS_PER_S, "the TLS handshake")                                              \
+    X(WRITE, "write", 30 * NS_PER_S, "the upstream taking the request")                           \
+    X(HEAD, "head", 300 * NS_PER_S, "the head of the answer")                                     \
+    X(FIRST_TOKEN, "first_token", 300 * NS_PER_S, "the first content of a stream")                \
+    X(BETWEEN_TOKENS, "between_tokens", 120 * NS_PER_S, "silence inside an answer")               \
+    X(TOTAL, "total", 600 * NS_PER_S, "the whole exchange")
+enum gw_timeout {
+#define X(id, key, standard, what) TIMEOUT_##id,
+    GW_TIMEOUTS(X)
+#undef X
+        TIMEOUTS_N
+};
+struct gw_timeouts {
+    int64_t ns[TIMEOUTS_N];
+};
+
+/* A provider or an engine. */
+struct gw_provider {
+    struct slice name;
+    const struct llm_provider *row;
+    struct upstream *upstream; /* a reference */
+    struct gate *gate;         /* a reference */
+    bool gated;                /* requests have to pass the gate */
+    bool engine;
+    bool client_key;       /* the client's own credential goes upstream */
+    struct slice base_path;
+    struct slice fields;   /* complete lines for every request; holds the secret */
+    struct gw_timeouts timeouts;
+    struct slice *models;  /* names it is known to have */
+    size_t models_n;
+    bool exposed;          /* "provider/model" may be asked for */
+};
+
+/* One model at one provider. */
+struct gw_target {
+    struct gw_provider *provider;
+    struct slice model; /* the name there */
+    struct slice label; /* "provider/model" */
+};
+
+/* What a client may ask for: an alias, or an engine by its name. */
+struct gw_model {
+    struct slice name;
+    uint32_t metric_id;
+    struct gw_target *targets; /* in order of preference */
+    size_t targets_n;
+};
+
+struct gw_key {
+    struct slice name;
+    uint8_t digest[SHA256_BYTES];
+};
+
+struct gw_passthrough {
+    struct slice path; /* without the final asterisk */
+    bool prefix;
+    struct gw_provider *provider;
+};
+
+struct gw_limits {
+    int64_t body_bytes, answer_bytes, event_bytes;
+    int64_t commit_hold_ns, comment_ns;
+};
+
+struct gw_snapshot {
+    uint32_t magic;
+    _Atomic unsigned refs;
+    struct arena arena;
+    uint64_t version;
+    bool auth_keys;
+    bool wants_client_key; /* some provider uses the client's own credential */
+    struct strmap keys;   /* digest (32 bytes) -> gw_key */
+    struct strmap models; /* name -> gw_model */
+    struct strmap providers; /* name -> gw_provider */
+    struct gw_model *model_list;
+    struct gw_provider *provider_list;
+    struct gw_passthrough *passthrough;
+    size_t models_n, providers_n, passthrough_n;
+    struct slice models_json; /* the answer of GET /v1/models */
+    struct gw_limits limits;
+    struct net_server_limits server;
+    struct tls_server_context **tls; /* by listener; NULL: plain */
+    size_t tls_n;
+    struct slice *cors_origins;
+    size_t cors_n;
+    struct net_prefix *trusted;
+    size_t trusted_n;
+    struct slice *forward_up, *forward_down; /* further headers that pass, lower case */
+    size_t forward_up_n, forward_down_n;
+};
+
+/* An empty snapshot with one reference, to be filled by the control layer. NULL: no memory. */
+NODISCARD struct gw_snapshot *gw_snapshot_new(void);
+struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
+/* Frees the snapshot and drops its references to upstreams, gates and certificates. */
+void gw_snapshot_unref(struct gw_snapshot *s);
+
+enum gw_resolved { RESOLVED_MODEL, RESOLVED_TARGET, RESOLVED_NOTHING, RESOLVED_AMBIGUOUS };
+
+/* What `name` means (design: alias, then engine, then provider/model, then the only provider that has
+ * it): `*ret_model`, or `*ret_target` whose text lives in `a` or the snapshot. For NOTHING and
+ * AMBIGUOUS `*ret_hint` lists near names or candidates, in `a`. */
+enum gw_resolved gw_resolve(const struct gw_snapshot *s, struct slice name, struct arena *a,
+                            const struct gw_model **ret_model, struct gw_target *ret_target,
+                            struct slice *ret_hint);
+
+#endif

@@ -1,0 +1,371 @@
+/* The steps of an exchange, in the order of the table at the end. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "inflate.h"
+#include "respond.h"
+#include "worker.h"
+
+#define POOL_BODY_BYTES ((size_t)1 << 20) /* larger bodies are read on the thread pool */
+
+/* What stands at the client port, beside the health checks of server.c. */
+enum endpoint_kind { ENDPOINT_LLM, ENDPOINT_MODELS, ENDPOINT_MODEL, ENDPOINT_PASS };
+
+struct endpoint {
+    struct slice path;
+    enum http_method method;
+    enum endpoint_kind kind;
+    enum llm_op op;
+    const char *allow; /* of a 405 */
+};
+
+#define ENDPOINT(path, method, kind, op) \
+    {{(path), sizeof(path) - 1}, HTTP_##method, ENDPOINT_##kind, (op), #method}
+
+/* Clients whose base URL lacks /v1 are served too. */
+static const struct endpoint endpoints[] = {
+    ENDPOINT("/v1/chat/completions", POST, LLM, LLM_CHAT),
+    ENDPOINT("/v1/completions", POST, LLM, LLM_COMPLETIONS),
+    ENDPOINT("/v1/embeddings", POST, LLM, LLM_EMBEDDINGS),
+    ENDPOINT("/v1/models", GET, MODELS, 0),
+    ENDPOINT("/chat/completions", POST, LLM, LLM_CHAT),
+    ENDPOINT("/completions", POST, LLM, LLM_COMPLETIONS),
+    ENDPOINT("/embeddings", POST, LLM, LLM_EMBEDDINGS),
+    ENDPOINT("/models", GET, MODELS, 0),
+};
+static const struct endpoint model_endpoint = ENDPOINT("/v1/models/", GET, MODEL, 0);
+static const struct endpoint pass_endpoint = {.kind = ENDPOINT_PASS};
+
+static const struct endpoint *find_endpoint(struct slice path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        if (slice_eq(endpoints[i].path, path))
+            return &endpoints[i];
+    }
+    bool one = slice_starts(path, model_endpoint.path) && path.n > model_endpoint.path.n;
+    return one ? &model_endpoint : NULL;
+}
+
+static const struct gw_passthrough *find_passthrough(const struct gw_snapshot *s,
+                                                     struct slice path)
+{
+    for (size_t i = 0; i < s->passthrough_n; i++) {
+        const struct gw_passthrough *p = &s->passthrough[i];
+        if (p->prefix ? slice_starts(path, p->path) : slice_eq(path, p->path))
+            return p;
+    }
+    return NULL;
+}
+
+static enum step_result step_read_head(struct exchange *x)
+{
+    const struct http_head *h = x->head;
+    x->method = h->method;
+    if (!request_read_head(x, h))
+        return exchange_refuse(x, GW_BAD_REQUEST, "malformed percent-encoding in the path");
+    if (x->cors_origin.n > 0 && h->method == HTTP_OPTIONS) {
+        respond_preflight(x);
+        pipeline_to_settle(x);
+        return STEP_AGAIN;
+    }
+    x->endpoint = find_endpoint(x->path);
+    if (x->endpoint == NULL) {
+        x->passthrough = find_passthrough(x->snapshot, x->path);
+        if (x->passthrough == NULL)
+            return exchange_refuse(x, GW_NOT_FOUND, "Unknown request URL: %s %.*s",
+                                   http_method_text(h->method), SLICE_ARG(x->path));
+        x->endpoint = &pass_endpoint;
+        request_keep_pass_fields(x, h);
+    } else if (h->method != x->endpoint->method &&
+               !(h->method == HTTP_HEAD && x->endpoint->method == HTTP_GET)) {
+        x->allow = x->endpoint->allow;
+        return exchange_refuse(x, GW_METHOD, "Use %s for %.*s.", x->endpoint->allow,
+                               SLICE_ARG(x->path));
+    }
+    return STEP_NEXT;
+}
+
+static enum step_result step_authenticate(struct exchange *x)
+{
+    uint8_t digest[SHA256_BYTES];
+    struct slice key = request_api_key(x->head);
+    if (x->snapshot->wants_client_key)
+        x->client_key = arena_copy(&x->arena, key);
+    if (!x->snapshot->auth_keys)
+        return STEP_NEXT;
+    if (key.n == 0)
+        return exchange_refuse(x, GW_NO_KEY, NULL);
+    if (!hash_sha256(key, digest))
+        return exchange_refuse(x, GW_INTERNAL, NULL);
+    x->key = strmap_get(&x->snapshot->keys, slice_of((const char *)digest, sizeof digest));
+    return x->key != NULL ? STEP_NEXT : exchange_refuse(x, GW_BAD_KEY, NULL);
+}
+
+/* What needs no target is answered here. */
+static enum step_result step_local(struct exchange *x)
+{
+    if (x->endpoint->kind == ENDPOINT_MODELS)
+        (void)!respond_json(x, 200, SLICE_NONE, x->snapshot->models_json);
+    else if (x->endpoint->kind == ENDPOINT_MODEL)
+        return respond_model(x, slice_from(x->path, model_endpoint.path.n));
+    else
+        return STEP_NEXT;
+    pipeline_to_settle(x);
+    return STEP_AGAIN;
+}
+
+static enum step_result step_read_body(struct exchange *x)
+{
+    const struct http_head *h = x->head;
+    if (x->error != GW_OK)
+        return STEP_REPLY; /* found out while the body came */
+    if (x->body_done)
+        return STEP_NEXT;
+    if (h->content_length > x->snapshot->limits.body_bytes)
+        return exchange_refuse(x, GW_BODY_TOO_LARGE,
+                               "The request body has %lld bytes; at most %lld are allowed.",
+                               (long long)h->content_length,
+                               (long long)x->snapshot->limits.body_bytes);
+    struct slice coding = http_field_get(h, HTTP_CONTENT_ENCODING);
+    if (coding.n > 0 && !slice_eq_nocase(coding, SLICE("identity"))) {
+        x->inflate = inflate_new(coding);
+        if (x->inflate == NULL)
+            return exchange_refuse(x, GW_BODY_ENCODING, NULL);
+    }
+    net_stream_read_body(x->client);
+    return exchange_wait(x, WAIT_BODY);
+}
+
+static enum gw_error append_body(struct exchange *x, struct slice data)
+{
+    size_t limit = (size_t)x->snapshot->limits.body_bytes;
+    if (x->body.n + data.n > limit)
+        return GW_BODY_TOO_LARGE;
+    if (!block_reserve(&x->worker->loop.blocks, &x->body, data.n)) {
+        metric_count(x->worker->metrics, MP_BODY_REFUSED, 1);
+        return GW_BODY_MEMORY;
+    }
+    memcpy(x->body.p + x->body.n, data.p, data.n);
+    x->body.n += data.n;
+    return GW_OK;
+}
+
+void exchange_body(struct exchange *x, struct slice data)
+{
+    x->bytes_in += (int64_t)data.n;
+    if (x->error != GW_OK)
+        return;
+    x->error = x->inflate == NULL
+                   ? append_body(x, data)
+                   : inflate_feed(x->inflate, data, &x->worker->loop.blocks, &x->body,
+                                  (size_t)x->snapshot->limits.body_bytes);
+    if (x->error != GW_OK)
+        exchange_wake(x, WAIT_BODY);
+}
+
+void exchange_body_end(struct exchange *x)
+{
+    if (x->inflate != NULL && x->error == GW_OK && !inflate_complete(x->inflate))
+        x->error = GW_BODY_UNPACK;
+    x->body_done = true;
+    exchange_wake(x, WAIT_BODY);
+}
+
+/* A large body is read off the loop. Nothing of the exchange is touched but what the job holds. */
+struct parse_job {
+    uv_work_t work;
+    struct exchange *exchange;
+    struct json_parser *json;
+    struct llm_bad_request bad;
+    bool ok, done;
+};
+
+static void run_job(uv_work_t *work)
+{
+    struct parse_job *j = container_of(work, struct parse_job, work);
+    struct exchange *x = j->exchange;
+    j->ok = openai_read_request(j->json, &x->arena, x->endpoint->op,
+                                slice_of(x->body.p, x->body.n), &x->request, &j->bad);
+}
+
+static void finish_job(uv_work_t *work, int status)
+{
+    struct parse_job *j = container_of(work, struct parse_job, work);
+    struct exchange *x = j->exchange;
+    net_now(&x->worker->loop);
+    j->done = true;
+    j->ok = j->ok && status == 0;
+    exchange_wake(x, WAIT_PARSE);
+}
+
+static enum step_result start_job(struct exchange *x)
+{
+    struct parse_job *j = mem_calloc(1, sizeof *j);
+    struct json_parser *json = json_parser_new();
+    if (j == NULL || json == NULL) {
+        mem_free(j);
+        json_parser_free(json);
+        return exchange_refuse(x, GW_NO_MEMORY, NULL);
+    }
+    j->exchange = x;
+    j->json = json;
+    x->job = j;
+    uv_queue_work(&x->worker->loop.uv, &j->work, run_job, finish_job);
+    return exchange_wait(x, WAIT_PARSE);
+}
+
+static bool parse_here(struct exchange *x, struct llm_bad_request *bad)
+{
+    return openai_read_request(x->worker->json, &x->arena, x->endpoint->op,
+                               slice_of(x->body.p, x->body.n), &x->request, bad);
+}
+
+static enum step_result step_parse(struct exchange *x)
+{
+    struct llm_bad_request bad;
+    bool ok;
+    if (x->endpoint->kind == ENDPOINT_PASS)
+        return STEP_NEXT;
+    if (x->job != NULL) {
+        ok = x->job->ok;
+        bad = x->job->bad;
+        json_parser_free(x->job->json);
+        mem_free(TAKE(x->job));
+    } else if (x->body.n > POOL_BODY_BYTES) {
+        return start_job(x);
+    } else {
+        ok = parse_here(x, &bad);
+    }
+    if (!ok) {
+        x->param = arena_copy(&x->arena, slice_str(bad.param));
+        x->code = bad.code;
+        return exchange_refuse(x, GW_INVALID_BODY, "%s", bad.message);
+    }
+    x->request.model = arena_copy(&x->arena, x->request.model); /* outlives the body */
+    return STEP_NEXT;
+}
+
+static enum step_result step_route(struct exchange *x)
+{
+    struct slice hint, name = x->request.model;
+    if (x->passthrough != NULL) {
+        x->direct = (struct gw_target){.provider = x->passthrough->provider,
+                                       .label = x->passthrough->provider->name};
+        return STEP_NEXT;
+    }
+    switch (gw_resolve(x->snapshot, name, &x->arena, &x->model, &x->direct, &hint)) {
+    case RESOLVED_MODEL: x->metric_id = x->model->metric_id; break;
+    case RESOLVED_TARGET:
+        x->metric_id = worker_label_id(x->worker, x->direct.label, false);
+        break;
+    case RESOLVED_AMBIGUOUS:
+        x->param = SLICE("model");
+        return exchange_refuse(x, GW_MODEL_AMBIGUOUS,
+                               "Several providers may have the model `%.*s`; ask for one of %.*s.",
+                               SLICE_ARG(name), SLICE_ARG(hint));
+    case RESOLVED_NOTHING:
+        x->param = SLICE("model");
+        if (hint.n == 0)
+            return exchange_refuse(x, GW_MODEL_NOT_FOUND, "The model `%.*s` does not exist.",
+                                   SLICE_ARG(name));
+        return exchange_refuse(x, GW_MODEL_NOT_FOUND,
+                               "The model `%.*s` does not exist. There are: %.*s.",
+                               SLICE_ARG(name), SLICE_ARG(hint));
+    }
+    metric_add(x->worker->metrics, MM_INFLIGHT, x->metric_id, 0, 1);
+    x->counted_inflight = true;
+    return STEP_NEXT;
+}
+
+/* The next target that may be tried, or NULL. */
+static const struct gw_target *next_target(struct exchange *x)
+{
+    size_t n = x->model != NULL ? x->model->targets_n : 1;
+    if (x->attempts_n == ATTEMPTS_MAX || x->next_target >= n)
+        return NULL;
+    size_t i = x->next_target++;
+    return x->model != NULL ? &x->model->targets[i] : &x->direct;
+}
+
+static enum step_result step_attempt(struct exchange *x)
+{
+    const struct gw_target *t;
+    enum gw_error e = GW_INTERNAL;
+    while ((t = next_target(x)) != NULL) {
+        e = attempt_start(x, t);
+        if (e == GW_OK)
+            return STEP_NEXT;
+        if (!gw_error_row(e)->try_another)
+            break;
+    }
+    return exchange_refuse(x, e, NULL);
+}
+
+/* May what went wrong with the attempt be mended by another? */
+static bool may_try_another(struct exchange *x, const struct attempt *a)
+{
+    size_t n = x->model != NULL ? x->model->targets_n : 1;
+    return gw_error_row(a->error)->try_another && x->stage < STAGE_DELIVERING &&
+           x->attempts_n < ATTEMPTS_MAX && x->next_target < n && x->body.p != NULL;
+}
+
+static enum step_result step_relay(struct exchange *x)
+{
+    struct attempt *a = x->attempt;
+    if (!attempt_over(a)) {
+        if (!attempt_has_place(a))
+            return exchange_wait(x, WAIT_PLACE);
+        attempt_send(a);
+        if (!attempt_over(a))
+            return exchange_wait(x, WAIT_UPSTREAM);
+    }
+    x->error = a->error;
+    if (a->error == GW_OK)
+        return STEP_NEXT;
+    if (may_try_another(x, a)) {
+        x->step--;
+        return STEP_AGAIN;
+    }
+    return STEP_REPLY;
+}
+
+static enum step_result step_settle(struct exchange *x)
+{
+    exchange_settle(x);
+    return STEP_DONE;
+}
+
+static const struct {
+    const char *name;
+    enum step_result (*run)(struct exchange *x);
+} steps[] = {
+    {"read_head", step_read_head}, {"authenticate", step_authenticate}, {"local", step_local},
+    {"read_body", step_read_body}, {"parse", step_parse},               {"route", step_route},
+    {"attempt", step_attempt},     {"relay", step_relay},               {"settle", step_settle},
+};
+#define STEP_PARSE  4
+#define STEP_SETTLE (ARRAY_LEN(steps) - 1)
+
+enum step_result pipeline_step(struct exchange *x)
+{
+    return steps[x->step].run(x);
+}
+
+const char *pipeline_step_name(const struct exchange *x)
+{
+    return steps[x->step].name;
+}
+
+void pipeline_to_settle(struct exchange *x)
+{
+    x->step = STEP_SETTLE;
+}
+
+void pipeline_to_parse(struct exchange *x, enum llm_op op)
+{
+    x->step = STEP_PARSE;
+    x->body_done = true;
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        if (endpoints[i].kind == ENDPOINT_LLM && endpoints[i].op == op && x->endpoint == NULL)
+            x->endpoint = &endpoints[i];
+    }
+}

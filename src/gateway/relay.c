@@ -1,0 +1,449 @@
+/* From an upstream's answer to the client's: streams event by event, other answers as a whole once
+ * they have been checked. */
+#include "base/clock.h"
+#include "llm/sse.h"
+#include "respond.h"
+#include "worker.h"
+
+#define ERROR_BODY_MAX ((size_t)1 << 20)
+
+static struct attempt *attempt_of(struct net_lease *l)
+{
+    return container_of(l, struct attempt, lease);
+}
+
+static bool flush_out(struct attempt *a, bool end);
+
+/* The attempt is over; the exchange goes on, and may be settled when this returns. What has been
+ * gathered for the client goes out before any error does. */
+static void conclude(struct attempt *a, enum gw_error why)
+{
+    struct exchange *x = a->exchange;
+    bool pending = why != GW_OK && a->content && x->worker->out.n > 0;
+    if (pending && !flush_out(a, false))
+        return;
+    buf_reset(&x->worker->out);
+    attempt_end(a, why);
+    exchange_wake(x, WAIT_UPSTREAM);
+}
+
+static void conclude_with(struct attempt *a, enum gw_error why, const char *detail)
+{
+    struct exchange *x = a->exchange;
+    x->message = arena_printf(&x->arena, "%s (%s)", gw_error_row(why)->message, detail);
+    conclude(a, why);
+}
+
+/* Fields of an answer that pass to the client. */
+static bool passes_down(const struct gw_snapshot *s, const struct http_field *f)
+{
+    static const struct slice prefixes[] = {{"x-ratelimit-", 12}, {"openai-", 7}};
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        if (f->name.n > prefixes[i].n &&
+            slice_eq_nocase(slice_of(f->name.p, prefixes[i].n), prefixes[i]))
+            return true;
+    }
+    for (size_t i = 0; i < s->forward_down_n; i++) {
+        if (slice_eq_nocase(s->forward_down[i], f->name))
+            return true;
+    }
+    return false;
+}
+
+static void keep_fields(struct attempt *a, const struct http_head *h)
+{
+    struct exchange *x = a->exchange;
+    struct buf *b = &x->worker->line;
+    buf_reset(b);
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        const struct http_field *f = &h->fields[i];
+        if (f->id == HTTP_X_REQUEST_ID)
+            x->upstream_id = arena_copy(&x->arena, f->value);
+        else if (passes_down(x->snapshot, f))
+            http_put_field(b, f->name, f->value);
+    }
+    x->down_fields = b->n > 0 ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    buf_reset(b);
+    if (h->status < 400)
+        return;
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        const struct http_field *f = &h->fields[i];
+        if (f->id == HTTP_RETRY_AFTER || f->id == HTTP_RETRY_AFTER_MS)
+            http_put_field(b, f->name, f->value);
+    }
+    x->retry_fields = arena_copy(&x->arena, buf_view(b));
+    buf_reset(b);
+}
+
+static bool media_type_is(struct slice value, struct slice type)
+{
+    return slice_eq_nocase(slice_trim(slice_cut(&value, ';')), type);
+}
+
+static enum answer_kind kind_of(const struct attempt *a, const struct http_head *h)
+{
+    struct slice type = http_field_get(h, HTTP_CONTENT_TYPE);
+    if (a->exchange->passthrough != NULL)
+        return ANSWER_RAW;
+    if (h->status < 200 || h->status >= 300)
+        return ANSWER_ERROR;
+    if (media_type_is(type, SLICE("text/event-stream")))
+        return a->exchange->request.stream ? ANSWER_STREAM : ANSWER_UNKNOWN;
+    bool json = type.n == 0 || media_type_is(type, SLICE("application/json")) ||
+                media_type_is(type, SLICE("application/problem+json"));
+    return json ? ANSWER_WHOLE : ANSWER_UNKNOWN;
+}
+
+/* The head of a passed-through answer goes out at once. */
+static void send_raw_head(struct attempt *a, const struct http_head *h)
+{
+    struct exchange *x = a->exchange;
+    struct buf b;
+    buf_init(&b, 65536);
+    static const enum http_name names[] = {HTTP_CONTENT_TYPE, HTTP_CONTENT_ENCODING, HTTP_LOCATION,
+                                           HTTP_RETRY_AFTER};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice v = http_field_get(h, names[i]);
+        if (v.n > 0)
+            http_put_field(&b, http_name_text(names[i]), v);
+    }
+    exchange_put_fields(x, &b);
+    struct net_answer head = {.status = h->status,
+                              .fields = buf_view(&b),
+                              .content_length = h->chunked ? -1 : h->content_length};
+    (void)!exchange_send(x, &head, SLICE_NONE, false);
+    buf_done(&b);
+}
+
+static void on_head(struct net_lease *l, const struct http_head *h)
+{
+    struct attempt *a = attempt_of(l);
+    a->head_ns = a->last_data_ns = net_now(l->loop);
+    a->status = h->status;
+    a->kind = kind_of(a, h);
+    keep_fields(a, h);
+    exchange_rearm(a->exchange);
+    if (a->kind == ANSWER_RAW)
+        send_raw_head(a, h);
+    else if (a->kind == ANSWER_UNKNOWN)
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its content type is not what was asked for");
+}
+
+static void note_usage(struct exchange *x, const struct llm_scan *scan)
+{
+    if (scan->has_usage)
+        llm_usage_merge(&x->usage, &scan->usage);
+}
+
+/* An error object where an answer should be. */
+static void conclude_upstream_error(struct attempt *a, const struct llm_error *e)
+{
+    struct exchange *x = a->exchange;
+    struct buf b;
+    buf_init(&b, ERROR_BODY_MAX);
+    openai_put_error(&b, e);
+    x->upstream_error = arena_copy(&x->arena, buf_view(&b));
+    x->upstream_status = 0;
+    buf_done(&b);
+    conclude(a, GW_UPSTREAM_ERROR);
+}
+
+/* The first content: no other target can take over from here on. */
+static void deliver_first(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct buf *out = &x->worker->out;
+    int64_t now = net_now(&x->worker->loop);
+    a->content = true;
+    a->first_content_ns = now;
+    if (x->first_content_ns == 0)
+        x->first_content_ns = now;
+    x->model_answered = true;
+    buf_slice(out, buf_view(&a->prelude));
+    buf_done(&a->prelude);
+    exchange_rearm(x);
+    block_free(&x->worker->loop.blocks, &x->body);
+}
+
+/* Appends the event to what goes out, or to what is held until there is content. */
+static void pass_event(struct attempt *a, const struct sse_event *ev, const struct llm_scan *scan)
+{
+    struct exchange *x = a->exchange;
+    struct buf *out = a->content ? &x->worker->out : &a->prelude;
+    if (scan == NULL || !a->strip_usage || scan->usage_member.value_end == 0)
+        buf_slice(out, ev->raw);
+    else if (!scan->usage_only)
+        openai_put_event_without_usage(out, ev->raw, ev->data, &scan->usage_member);
+}
+
+/* False: the attempt is over. */
+static bool relay_event(struct attempt *a, const struct sse_event *ev)
+{
+    struct exchange *x = a->exchange;
+    struct worker *w = x->worker;
+    struct llm_scan scan;
+    if (!ev->has_data || a->done) {
+        if (!a->done)
+            pass_event(a, ev, NULL);
+        return true;
+    }
+    if (!openai_scan_event(w->json, &x->arena, a->target.provider->row, ev->data, &scan)) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "an event of the stream is not valid");
+        return false;
+    }
+    if (scan.is_error) {
+        conclude_upstream_error(a, &scan.error);
+        return false;
+    }
+    metric_count(w->metrics, MP_EVENTS, 1);
+    note_usage(x, &scan);
+    a->done = scan.done;
+    a->finished = a->finished || scan.finished;
+    if ((scan.content || scan.finished || scan.done) && !a->content)
+        deliver_first(a);
+    if (scan.content) {
+        x->content_events++;
+        x->output_units += scan.output_units;
+        x->last_content_ns = net_now(&w->loop);
+    }
+    pass_event(a, ev, &scan);
+    return true;
+}
+
+/* Sends what has gathered. False: the client is gone and the exchange with it. */
+static bool flush_out(struct attempt *a, bool end)
+{
+    struct exchange *x = a->exchange;
+    struct worker *w = x->worker;
+    struct slice out = buf_view(&w->out);
+    struct net_answer head;
+    struct buf fields;
+    bool open = x->stage == STAGE_OPEN, ok = true;
+    if (out.n > 0 || end) {
+        buf_init(&fields, 65536);
+        if (open)
+            respond_stream_head(x, &fields, &head);
+        ok = exchange_send(x, open ? &head : NULL, out, end);
+        buf_done(&fields);
+        if (ok && !end && x->stage == STAGE_HEADED && a->content)
+            x->stage = STAGE_DELIVERING;
+    }
+    buf_reset(&w->out);
+    return ok;
+}
+
+static void relay_stream(struct attempt *a, struct slice data)
+{
+    struct exchange *x = a->exchange;
+    struct worker *w = x->worker;
+    struct block *held = &a->held;
+    struct slice in = data;
+    struct sse_event ev;
+    if (held->n > 0) {
+        if (!block_reserve(&w->loop.blocks, held, data.n)) {
+            conclude(a, GW_NO_MEMORY);
+            return;
+        }
+        memcpy(held->p + held->n, data.p, data.n);
+        held->n += data.n;
+        in = slice_of(held->p, held->n);
+    }
+    while (sse_next(&in, &a->scanned, &w->events, &ev)) {
+        if (!relay_event(a, &ev))
+            return;
+    }
+    if (in.n > (size_t)x->snapshot->limits.event_bytes) {
+        conclude_with(a, GW_UPSTREAM_TOO_LARGE, "one event of the stream");
+        return;
+    }
+    if (held->n == 0 && in.n > 0 && !block_reserve(&w->loop.blocks, held, in.n)) {
+        conclude(a, GW_NO_MEMORY);
+        return;
+    }
+    if (in.n > 0)
+        memmove(held->p, in.p, in.n);
+    held->n = in.n;
+    if (in.n == 0)
+        block_free(&w->loop.blocks, held);
+}
+
+/* Gathers a body that is used as a whole. */
+static void gather(struct attempt *a, struct slice data, bool last)
+{
+    struct exchange *x = a->exchange;
+    size_t limit = a->kind == ANSWER_ERROR ? ERROR_BODY_MAX
+                                           : (size_t)x->snapshot->limits.answer_bytes;
+    if (last && a->held.n == 0) {
+        a->whole = data;
+        return;
+    }
+    if (a->held.n + data.n > limit) {
+        conclude(a, GW_UPSTREAM_TOO_LARGE);
+        return;
+    }
+    if (!block_reserve(&x->worker->loop.blocks, &a->held, data.n)) {
+        conclude(a, GW_NO_MEMORY);
+        return;
+    }
+    memcpy(a->held.p + a->held.n, data.p, data.n);
+    a->held.n += data.n;
+}
+
+static void on_body(struct net_lease *l, struct slice data, bool last)
+{
+    struct attempt *a = attempt_of(l);
+    a->last_data_ns = net_now(l->loop);
+    switch (a->kind) {
+    case ANSWER_STREAM: relay_stream(a, data); break;
+    case ANSWER_RAW: (void)!exchange_send(a->exchange, NULL, data, false); break;
+    default: gather(a, data, last); break;
+    }
+}
+
+static void on_flush(struct net_lease *l)
+{
+    struct attempt *a = attempt_of(l);
+    struct exchange *x = a->exchange;
+    if (a->kind == ANSWER_STREAM && (x->worker->out.n > 0 || a->done))
+        (void)!flush_out(a, a->done);
+}
+
+static struct slice whole_body(const struct attempt *a)
+{
+    return a->whole.p != NULL ? a->whole : slice_of(a->held.p, a->held.n);
+}
+
+static void end_whole(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct llm_scan scan;
+    struct slice body = whole_body(a);
+    if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op, body,
+                            &scan)) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
+        return;
+    }
+    if (scan.is_error) {
+        conclude_upstream_error(a, &scan.error);
+        return;
+    }
+    if (x->request.stream) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "a stream was asked for");
+        return;
+    }
+    note_usage(x, &scan);
+    x->model_answered = true;
+    if (x->first_content_ns == 0)
+        x->first_content_ns = net_now(&x->worker->loop);
+    if (respond_json(x, a->status, SLICE_NONE, body))
+        conclude(a, GW_OK);
+}
+
+/* Which of our errors an upstream's status is, and whether the client gets the status itself. */
+static enum gw_error error_of_status(const struct attempt *a, unsigned *ret_status)
+{
+    *ret_status = 0;
+    switch (a->status) {
+    case 401:
+    case 403:
+        if (!a->target.provider->client_key)
+            return GW_UPSTREAM_AUTH;
+        break;
+    case 402: return GW_UPSTREAM_BILLING;
+    case 429: *ret_status = 429; return GW_UPSTREAM_RATE_LIMITED;
+    default: break;
+    }
+    if (a->status >= 300 && a->status < 400)
+        return GW_UPSTREAM_BAD_ANSWER;
+    *ret_status = a->status == 529 ? 503 : a->status;
+    return a->status >= 500 ? GW_UPSTREAM_ERROR : GW_UPSTREAM_REFUSED;
+}
+
+/* The upstream refused: its error in the client's dialect. Whose credential was bad is the gateway's
+ * business, so that text stays in the log. */
+static void end_error(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct llm_error e;
+    struct buf b;
+    unsigned status;
+    enum gw_error why = error_of_status(a, &status);
+    openai_read_error(x->worker->json, &x->arena, whole_body(a), &e);
+    log_event(LOG_INFO, "upstream.refused", "%.*s %.*s: status %u: %.*s", SLICE_ARG(x->id),
+              SLICE_ARG(a->target.label), a->status, SLICE_ARG(e.message));
+    x->upstream_error = SLICE_NONE;
+    x->upstream_status = status;
+    if (status != 0) {
+        if (e.type.n == 0)
+            e.type = slice_str(gw_error_row(why)->type);
+        buf_init(&b, ERROR_BODY_MAX);
+        openai_put_error(&b, &e);
+        x->upstream_error = arena_copy(&x->arena, buf_view(&b));
+        buf_done(&b);
+    }
+    conclude(a, why);
+}
+
+static void end_stream(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct buf *out = &x->worker->out;
+    if (!a->done && !a->finished) {
+        conclude(a, GW_UPSTREAM_CUT);
+        return;
+    }
+    if (!a->done && x->sink != NULL)
+        buf_lit(out, "data: [DONE]\n\n"); /* some providers leave it out after a finish_reason */
+    a->done = true;
+    if (flush_out(a, true))
+        conclude(a, GW_OK);
+}
+
+static void on_end(struct net_lease *l)
+{
+    struct attempt *a = attempt_of(l);
+    switch (a->kind) {
+    case ANSWER_STREAM: end_stream(a); break;
+    case ANSWER_ERROR: end_error(a); break;
+    case ANSWER_WHOLE: end_whole(a); break;
+    case ANSWER_RAW:
+        if (exchange_send(a->exchange, NULL, SLICE_NONE, true))
+            conclude(a, GW_OK);
+        break;
+    case ANSWER_UNKNOWN: break;
+    }
+}
+
+static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
+{
+    static const enum gw_error errors[NET_FAILS_N] = {
+        [NET_FAIL_DNS] = GW_UPSTREAM_DNS,
+        [NET_FAIL_CONNECT] = GW_UPSTREAM_CONNECT,
+        [NET_FAIL_PROXY] = GW_UPSTREAM_PROXY,
+        [NET_FAIL_TLS] = GW_UPSTREAM_TLS,
+        [NET_FAIL_RESET] = GW_UPSTREAM_RESET,
+        [NET_FAIL_BAD_ANSWER] = GW_UPSTREAM_BAD_ANSWER,
+        [NET_FAIL_TRUNCATED] = GW_UPSTREAM_CUT,
+        [NET_FAIL_MEMORY] = GW_NO_MEMORY,
+    };
+    struct attempt *a = attempt_of(l);
+    const struct exchange *x = a->exchange;
+    log_event(LOG_WARN, "upstream.failed", "%.*s %.*s: %s%s%s", SLICE_ARG(x->id),
+              SLICE_ARG(a->target.label), net_fail_text(why), *detail ? ": " : "", detail);
+    if (a->done) { /* the answer was whole; only the connection is lost */
+        conclude(a, GW_OK);
+        return;
+    }
+    if (*detail != '\0')
+        conclude_with(a, errors[why], detail);
+    else
+        conclude(a, errors[why]);
+}
+
+const struct net_lease_ops relay_ops = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_flush = on_flush,
+    .on_end = on_end,
+    .on_fail = on_fail,
+};

@@ -1,0 +1,107 @@
+/* What a request's head says, and what of it goes upstream. */
+#include "exchange.h"
+#include "worker.h"
+
+/* Client headers that pass to upstreams beside those the configuration adds. */
+static const struct slice passing[] = {
+    {"openai-beta", 11},         {"anthropic-beta", 14}, {"idempotency-key", 15},
+    {"x-client-request-id", 19}, {"traceparent", 11},    {"tracestate", 10},
+};
+
+static bool in_list(struct slice name, const struct slice *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_nocase(list[i], name))
+            return true;
+    }
+    return false;
+}
+
+struct slice request_api_key(const struct http_head *h)
+{
+    struct slice auth = http_field_get(h, HTTP_AUTHORIZATION);
+    if (auth.n > 7 && slice_eq_nocase(slice_of(auth.p, 7), SLICE("Bearer ")))
+        return slice_trim(slice_from(auth, 7));
+    struct slice key = http_field_get(h, HTTP_X_API_KEY);
+    return key.n > 0 ? key : http_field_get(h, HTTP_API_KEY);
+}
+
+static struct slice passing_fields(struct exchange *x, const struct http_head *h)
+{
+    const struct gw_snapshot *s = x->snapshot;
+    struct buf *b = &x->worker->line;
+    buf_reset(b);
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        const struct http_field *f = &h->fields[i];
+        bool passes = in_list(f->name, passing, ARRAY_LEN(passing)) ||
+                      in_list(f->name, s->forward_up, s->forward_up_n);
+        if (passes && !http_field_is_hop(h, f))
+            http_put_field(b, f->name, f->value);
+    }
+    struct slice lines = b->n > 0 ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    buf_reset(b);
+    return lines;
+}
+
+void request_keep_pass_fields(struct exchange *x, const struct http_head *h)
+{
+    static const enum http_name names[] = {HTTP_CONTENT_TYPE, HTTP_ACCEPT};
+    struct buf *b = &x->worker->line;
+    buf_reset(b);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice v = http_field_get(h, names[i]);
+        if (v.n > 0)
+            http_put_field(b, http_name_text(names[i]), v);
+    }
+    x->pass_fields = arena_copy(&x->arena, buf_view(b));
+    buf_reset(b);
+}
+
+/* The client behind trusted proxies: the last address that none of them has. */
+static void find_client(struct exchange *x, const struct http_head *h)
+{
+    const struct gw_snapshot *s = x->snapshot;
+    struct slice list = http_field_get(h, HTTP_X_FORWARDED_FOR);
+    for (;;) {
+        bool trusted = false;
+        struct net_addr next;
+        for (size_t i = 0; i < s->trusted_n; i++)
+            trusted = trusted || net_prefix_has(&s->trusted[i], &x->peer);
+        size_t comma = list.n;
+        while (comma > 0 && list.p[comma - 1] != ',')
+            comma--;
+        struct slice last = slice_trim(slice_from(list, comma));
+        if (!trusted || last.n == 0 || !net_addr_parse(last, 0, &next))
+            return;
+        x->peer = next;
+        list.n = comma > 0 ? comma - 1 : 0;
+    }
+}
+
+static struct slice allowed_origin(const struct exchange *x, const struct http_head *h)
+{
+    struct slice origin = http_field_get(h, HTTP_ORIGIN);
+    for (size_t i = 0; i < x->snapshot->cors_n && origin.n > 0; i++) {
+        struct slice allowed = x->snapshot->cors_origins[i];
+        if (slice_is(allowed, "*") || slice_eq(allowed, origin))
+            return origin;
+    }
+    return SLICE_NONE;
+}
+
+bool request_read_head(struct exchange *x, const struct http_head *h)
+{
+    struct arena *a = &x->arena;
+    x->target = arena_copy(a, h->target);
+    char *path = arena_alloc(a, h->path.n);
+    ptrdiff_t n = path != NULL ? http_percent_decode(h->path, path) : -1;
+    if (n < 0)
+        return false;
+    x->path = slice_of(path, (size_t)n);
+    x->forward = passing_fields(x, h);
+    if (x->snapshot->cors_n > 0)
+        x->cors_origin = arena_copy(a, allowed_origin(x, h));
+    if (x->snapshot->trusted_n > 0)
+        find_client(x, h);
+    return true;
+}

@@ -1,0 +1,183 @@
+/* Heads, whole answers and errors for clients. */
+#include "respond.h"
+
+#include "base/clock.h"
+#include "llm/sse.h"
+#include "worker.h"
+
+#define FIELDS_BYTES ((size_t)32768)
+
+static enum net_sent client_send(struct exchange *x, const struct net_answer *head,
+                                 struct slice body, bool end)
+{
+    return net_stream_send(x->client, head, &body, body.n > 0, end);
+}
+
+static void client_abort(struct exchange *x)
+{
+    net_stream_abort(x->client);
+}
+
+const struct sink_ops client_sink = {.send = client_send, .abort = client_abort};
+
+void exchange_put_fields(struct exchange *x, struct buf *b)
+{
+    buf_lit(b, "x-weir-request-id: ");
+    buf_slice(b, x->id);
+    buf_lit(b, "\r\n");
+    if (x->attempts_n > 0) {
+        http_put_field(b, SLICE("x-weir-target"), x->attempt->target.label);
+        buf_lit(b, "x-weir-attempts: ");
+        buf_i64(b, x->attempts_n);
+        buf_lit(b, "\r\n");
+    }
+    if (x->cors_origin.n > 0) {
+        http_put_field(b, SLICE("Access-Control-Allow-Origin"), x->cors_origin);
+        buf_lit(b, "Vary: Origin\r\n");
+    }
+    buf_slice(b, x->down_fields);
+}
+
+/* SDKs show x-request-id: the upstream's own when it gave one. */
+static void put_request_id(struct exchange *x, struct buf *b)
+{
+    http_put_field(b, SLICE("x-request-id"), x->upstream_id.n > 0 ? x->upstream_id : x->id);
+}
+
+bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
+                  struct slice body)
+{
+    struct buf fields;
+    buf_init(&fields, FIELDS_BYTES);
+    buf_lit(&fields, "Content-Type: application/json\r\n");
+    put_request_id(x, &fields);
+    exchange_put_fields(x, &fields);
+    buf_slice(&fields, extra_fields);
+    struct net_answer head = {.status = status,
+                              .fields = buf_view(&fields),
+                              .content_length = (int64_t)body.n};
+    bool ok = exchange_send(x, &head, body, true);
+    buf_done(&fields);
+    return ok;
+}
+
+void respond_stream_head(struct exchange *x, struct buf *b, struct net_answer *ret)
+{
+    buf_lit(b, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+               "X-Accel-Buffering: no\r\n");
+    put_request_id(x, b);
+    exchange_put_fields(x, b);
+    *ret = (struct net_answer){.status = 200, .fields = buf_view(b), .content_length = -1};
+}
+
+enum step_result respond_model(struct exchange *x, struct slice name)
+{
+    const struct gw_model *model;
+    struct gw_target target;
+    struct slice hint;
+    struct buf body;
+    enum gw_resolved r =
+        gw_resolve(x->snapshot, name, &x->arena, &model, &target, &hint);
+    if (r != RESOLVED_MODEL && r != RESOLVED_TARGET)
+        return exchange_refuse(x, GW_MODEL_NOT_FOUND, "The model `%.*s` does not exist.",
+                               SLICE_ARG(name));
+    struct llm_model_row row = {
+        .id = name,
+        .owner = r == RESOLVED_MODEL ? SLICE("weir") : target.provider->name,
+    };
+    buf_init(&body, FIELDS_BYTES);
+    openai_put_model(&body, &row, clock_wall_ns() / NS_PER_S);
+    (void)!respond_json(x, 200, SLICE_NONE, buf_view(&body));
+    buf_done(&body);
+    pipeline_to_settle(x);
+    return STEP_AGAIN;
+}
+
+void respond_preflight(struct exchange *x)
+{
+    struct buf fields;
+    buf_init(&fields, FIELDS_BYTES);
+    exchange_put_fields(x, &fields);
+    buf_lit(&fields, "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+                     "Access-Control-Allow-Headers: *, Authorization\r\n"
+                     "Access-Control-Max-Age: 600\r\n");
+    struct net_answer head = {.status = 204, .fields = buf_view(&fields), .content_length = 0};
+    (void)!exchange_send(x, &head, SLICE_NONE, true);
+    buf_done(&fields);
+}
+
+static void put_error(struct exchange *x, struct buf *b)
+{
+    const struct gw_error_row *row = gw_error_row(x->error);
+    if (x->upstream_error.n > 0) {
+        buf_slice(b, x->upstream_error);
+        return;
+    }
+    struct llm_error e = {
+        .message = x->message.n > 0 ? x->message : slice_str(row->message),
+        .type = slice_str(row->type),
+        .code = slice_str(x->code != NULL ? x->code : row->code),
+        .param = x->param.n > 0 ? x->param : SLICE_NONE,
+    };
+    openai_put_error(b, &e);
+}
+
+/* Headers that an error's status asks for. */
+static void put_error_fields(struct exchange *x, struct buf *b)
+{
+    if (x->allow != NULL)
+        http_put_field(b, SLICE("Allow"), slice_str(x->allow));
+    if (x->error == GW_NO_KEY || x->error == GW_BAD_KEY)
+        buf_lit(b, "WWW-Authenticate: Bearer\r\n");
+    if (x->attempts_n > 1)
+        buf_lit(b, "x-should-retry: false\r\n"); /* it has been retried here */
+    buf_slice(b, x->retry_fields);
+    bool wait_helps = x->error == GW_QUEUE_FULL || x->error == GW_QUEUE_TIMEOUT ||
+                      x->error == GW_BODY_MEMORY || x->error == GW_SHUTTING_DOWN;
+    if (wait_helps)
+        buf_lit(b, "Retry-After: 1\r\n");
+}
+
+void exchange_send_error(struct exchange *x)
+{
+    struct buf body, fields;
+    if (x->sink == NULL)
+        return;
+    buf_init(&body, 1 << 20);
+    buf_init(&fields, FIELDS_BYTES);
+    put_error(x, &body);
+    if (x->stage == STAGE_OPEN) {
+        put_error_fields(x, &fields);
+        unsigned status = x->upstream_status ? x->upstream_status : gw_error_row(x->error)->status;
+        (void)!respond_json(x, status, buf_view(&fields), buf_view(&body));
+    } else if (x->passthrough != NULL || !x->request.stream) {
+        x->sink->abort(x);
+        x->sink = NULL;
+        x->client = NULL;
+    } else {
+        buf_reset(&fields);
+        sse_put_data(&fields, buf_view(&body));
+        (void)!exchange_send(x, NULL, buf_view(&fields), true);
+    }
+    buf_done(&body);
+    buf_done(&fields);
+}
+
+void respond_without_exchange(struct net_stream *s, enum gw_error e)
+{
+    const struct gw_error_row *row = gw_error_row(e);
+    struct llm_error error = {.message = slice_str(row->message),
+                              .type = slice_str(row->type),
+                              .code = slice_str(row->code)};
+    struct buf body;
+    buf_init(&body, 4096);
+    openai_put_error(&body, &error);
+    struct net_answer head = {.status = row->status,
+                              .fields = SLICE("Content-Type: application/json\r\n"),
+                              .content_length = (int64_t)body.n,
+                              .close = true};
+    struct slice part = buf_view(&body);
+    if (net_stream_send(s, &head, &part, 1, true) == NET_SENT_GONE)
+        log_event(LOG_DEBUG, "client.gone", "before its error could be sent");
+    buf_done(&body);
+}

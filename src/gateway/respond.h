@@ -1,0 +1,25 @@
+/* What goes to clients: heads, errors, and the sinks they go through. */
+#ifndef GATEWAY_RESPOND_H
+#define GATEWAY_RESPOND_H
+
+#include "exchange.h"
+
+extern const struct sink_ops client_sink;
+
+/* An error where no exchange could be made. */
+void respond_without_exchange(struct net_stream *s, enum gw_error e);
+
+/* A whole JSON answer with the usual fields. False: as exchange_send. */
+bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
+                  struct slice body);
+
+/* GET /v1/models/{name}. */
+enum step_result respond_model(struct exchange *x, struct slice name);
+
+/* The answer to a CORS preflight. */
+void respond_preflight(struct exchange *x);
+
+/* The head of a stream, as it will be sent with the first bytes. `fields` is built in `b`. */
+void respond_stream_head(struct exchange *x, struct buf *b, struct net_answer *ret);
+
+#endif

@@ -1,0 +1,195 @@
+/* Where every exchange ends: what it was is logged and counted, and all it held is given back. */
+#include "base/clock.h"
+#include "base/json_write.h"
+#include "base/mem.h"
+#include "inflate.h"
+#include "worker.h"
+
+/* The status that stands for the exchange in logs and metrics. */
+static unsigned final_status(const struct exchange *x)
+{
+    if (x->cancelled != GW_OK)
+        return gw_error_row(x->cancelled)->status;
+    return x->status != 0 ? x->status : gw_error_row(x->error)->status;
+}
+
+static const char *reason(const struct exchange *x)
+{
+    if (x->cancelled != GW_OK)
+        return gw_error_row(x->cancelled)->code;
+    return x->error == GW_OK ? "complete" : gw_error_row(x->error)->code;
+}
+
+static int64_t since_us(const struct exchange *x, int64_t ns)
+{
+    return ns == 0 ? -1 : (ns - x->started_ns) / NS_PER_US;
+}
+
+static void put_us(struct json_writer *w, const char *key, int64_t us)
+{
+    if (us >= 0)
+        jw_field_i64(w, key, us);
+}
+
+static void put_tokens(struct json_writer *w, const char *key, int64_t n)
+{
+    if (n >= 0)
+        jw_field_i64(w, key, n);
+}
+
+static void put_attempt(struct json_writer *w, const struct exchange *x, const struct attempt *a)
+{
+    jw_open(w, '{');
+    jw_field_string(w, "target", a->target.label);
+    jw_field_string(w, "outcome",
+                    a->error == GW_OK ? SLICE("ok") : slice_str(gw_error_row(a->error)->code));
+    if (a->status != 0)
+        jw_field_i64(w, "status", a->status);
+    jw_field_bool(w, "reused", a->reused);
+    put_us(w, "start_us", since_us(x, a->started_ns));
+    put_us(w, "sent_us", since_us(x, a->sent_ns));
+    put_us(w, "head_us", since_us(x, a->head_ns));
+    put_us(w, "first_us", since_us(x, a->first_content_ns));
+    put_us(w, "end_us", since_us(x, a->ended_ns));
+    jw_close(w, '}');
+}
+
+static void put_model(struct json_writer *w, const struct exchange *x)
+{
+    if (x->request.model.n == 0)
+        return;
+    jw_field_string(w, "model", x->request.model);
+    jw_field_bool(w, "stream", x->request.stream);
+    put_tokens(w, "input_tokens", x->usage.input);
+    put_tokens(w, "output_tokens", x->usage.output);
+    put_tokens(w, "cached_tokens", x->usage.cached);
+    put_tokens(w, "reasoning_tokens", x->usage.reasoning);
+    if (x->usage.output < 0 && x->output_units > 0)
+        jw_field_i64(w, "estimated_output_tokens", x->output_units);
+}
+
+static void put_client(struct json_writer *w, const struct exchange *x)
+{
+    char text[NET_ADDR_TEXT];
+    jw_field_string(w, "client", net_addr_text(&x->peer, text));
+    if (x->key != NULL)
+        jw_field_string(w, "key", x->key->name);
+    if (x->child != NULL)
+        jw_field_string(w, "purpose", slice_str(x->child->purpose));
+    jw_field_string(w, "method", slice_str(http_method_text(x->method)));
+    jw_field_string(w, "path", x->path);
+}
+
+static void write_log(struct exchange *x)
+{
+    struct worker *worker = x->worker;
+    struct buf *b = &worker->line;
+    char stamp[CLOCK_RFC3339_SIZE];
+    int64_t took = net_now(&worker->loop) - x->started_ns;
+    clock_format_rfc3339(clock_wall_ns() - took, stamp);
+    buf_reset(b);
+    struct json_writer w = json_writer(b);
+    jw_open(&w, '{');
+    jw_field_string(&w, "time", slice_str(stamp));
+    jw_field_string(&w, "id", x->id);
+    put_client(&w, x);
+    jw_field_i64(&w, "status", final_status(x));
+    jw_field_string(&w, "reason", slice_str(reason(x)));
+    put_model(&w, x);
+    jw_field_i64(&w, "bytes_in", x->bytes_in);
+    jw_field_i64(&w, "bytes_out", x->bytes_out);
+    put_us(&w, "first_us", since_us(x, x->first_content_ns));
+    jw_field_i64(&w, "duration_us", took / NS_PER_US);
+    if (x->attempts_n > 0) {
+        jw_key(&w, "attempts");
+        jw_open(&w, '[');
+        for (unsigned i = 0; i < x->attempts_n; i++)
+            put_attempt(&w, x, x->attempts[i]);
+        jw_close(&w, ']');
+    }
+    jw_close(&w, '}');
+    buf_char(b, '\n');
+    if (!b->failed)
+        log_access(worker->log, buf_view(b));
+    buf_reset(b);
+}
+
+static void count_tokens(const struct exchange *x, uint32_t model)
+{
+    struct metric_shard *m = x->worker->metrics;
+    const struct {
+        enum metric_token_type type;
+        int64_t n;
+    } counts[] = {
+        {TOKEN_INPUT, x->usage.input},
+        {TOKEN_OUTPUT, x->usage.output},
+        {TOKEN_CACHED, x->usage.cached},
+        {TOKEN_CACHE_WRITE, x->usage.cache_write},
+        {TOKEN_REASONING, x->usage.reasoning},
+        {TOKEN_ESTIMATED_OUTPUT, x->usage.output < 0 ? x->output_units : 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        if (counts[i].n > 0)
+            metric_add(m, MM_TOKENS, model, counts[i].type, counts[i].n);
+    }
+}
+
+static void count(struct exchange *x)
+{
+    struct metric_shard *m = x->worker->metrics;
+    int64_t now = net_now(&x->worker->loop);
+    if (x->counted_inflight)
+        metric_add(m, MM_INFLIGHT, x->metric_id, 0, -1);
+    uint32_t model = x->model == NULL && x->direct.label.n > 0
+                         ? worker_label_id(x->worker, x->direct.label, x->model_answered)
+                         : x->metric_id;
+    metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
+    metric_count(m, MP_BYTES_IN, x->bytes_in);
+    metric_count(m, MP_BYTES_OUT, x->bytes_out);
+    if (x->cancelled == GW_CLIENT_GONE)
+        metric_count(m, MP_CANCELLED, 1);
+    if (x->attempts_n == 0)
+        return;
+    metric_observe(m, MM_LATENCY, model, now - x->started_ns);
+    count_tokens(x, model);
+    if (x->first_content_ns != 0)
+        metric_observe(m, MM_TTFT, model, x->first_content_ns - x->started_ns);
+    if (x->content_events > 1)
+        metric_observe(m, MM_INTER_TOKEN, model,
+                       (x->last_content_ns - x->first_content_ns) / (x->content_events - 1));
+    if (x->attempts_n > 1 && x->model_answered)
+        metric_add(m, MM_FALLBACKS, model, 0, 1);
+}
+
+static void release(struct exchange *x)
+{
+    struct worker *w = x->worker;
+    net_timer_stop(&w->loop, &x->timer);
+    block_free(&w->loop.blocks, &x->body);
+    inflate_free(x->inflate);
+    arena_reset(&x->arena);
+    snapshot_use_unref(x->use);
+    worker_slot_give(w, x);
+}
+
+/* Children that hang on this exchange end with it. */
+static void end_children(struct exchange *x)
+{
+    list_foreach (it, &x->children)
+        exchange_child_cancel(container_of(it, struct child, node));
+}
+
+void exchange_settle(struct exchange *x)
+{
+    CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->attempt != NULL)
+        attempt_end(x->attempt, x->cancelled != GW_OK ? x->cancelled : x->error);
+    end_children(x);
+    if (log_access_on())
+        write_log(x);
+    count(x);
+    struct child *child = x->child;
+    release(x);
+    if (child != NULL)
+        child_settled(child);
+}

@@ -1,0 +1,355 @@
+/* Workers: their threads, slots of exchanges, snapshots and messages. */
+#include "worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+#define MAILBOX_SIZE 65536u
+#define OUT_BYTES    ((size_t)16 << 20)
+#define LINE_BYTES   ((size_t)65536)
+#define EVENT_BYTES  ((size_t)64 << 20)
+
+struct snapshot_use *snapshot_use_ref(struct snapshot_use *u)
+{
+    u->exchanges++;
+    return u;
+}
+
+static void use_free_if_done(struct snapshot_use *u)
+{
+    if (u->current || u->exchanges > 0)
+        return;
+    gw_snapshot_unref(u->snapshot);
+    mem_free(u);
+}
+
+void snapshot_use_unref(struct snapshot_use *u)
+{
+    u->exchanges--;
+    use_free_if_done(u);
+}
+
+static struct snapshot_use *use_new(struct gw_snapshot *s)
+{
+    struct snapshot_use *u = mem_calloc(1, sizeof *u);
+    if (u == NULL)
+        return NULL;
+    u->snapshot = s;
+    u->current = true;
+    return u;
+}
+
+static bool add_page(struct worker *w)
+{
+    struct exchange *page =
+        w->pages_n < SLOT_PAGES ? mem_calloc(SLOT_PAGE, sizeof *page) : NULL;
+    if (page == NULL)
+        return false;
+    for (uint32_t i = 0; i < SLOT_PAGE; i++) {
+        page[i].slot = w->pages_n * SLOT_PAGE + i;
+        list_push_back(&w->free_slots, &page[i].node);
+    }
+    w->pages[w->pages_n++] = page;
+    return true;
+}
+
+struct exchange *worker_slot_take(struct worker *w)
+{
+    if (list_empty(&w->free_slots) && !add_page(w))
+        return NULL;
+    struct exchange *x = container_of(list_pop_front(&w->free_slots), struct exchange, node);
+    list_push_back(&w->open, &x->node);
+    w->open_n++;
+    w->gateway->open++;
+    return x;
+}
+
+void worker_slot_give(struct worker *w, struct exchange *x)
+{
+    uint32_t slot = x->slot, generation = x->generation + 1;
+    list_remove(&x->node);
+    *x = (struct exchange){.slot = slot, .generation = generation};
+    list_push_front(&w->free_slots, &x->node);
+    w->open_n--;
+    w->gateway->open--;
+}
+
+uint32_t worker_label_id(struct worker *w, struct slice label, bool succeeded)
+{
+    uint64_t hash = hash64(label);
+    size_t at = hash % ARRAY_LEN(w->labels);
+    if (w->labels[at].hash != hash) {
+        if (!succeeded)
+            return 0;
+        w->labels[at].hash = hash;
+        w->labels[at].id = metric_model_id(label);
+    }
+    return w->labels[at].id;
+}
+
+/* A place at a gate. If whoever waited for it is gone, the place goes back. */
+static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
+{
+    struct worker *w = ctx;
+    struct gate *gate = msg->ptr;
+    struct exchange *x = &w->pages[msg->slot / SLOT_PAGE][msg->slot % SLOT_PAGE];
+    (void)loop;
+    bool waits = x->generation == msg->generation && x->wait == WAIT_PLACE &&
+                 x->attempt->target.provider->gate == gate;
+    if (waits) {
+        x->attempt->holds_place = true;
+        exchange_wake(x, WAIT_PLACE);
+    } else {
+        permits_give(&gate->permits);
+        metric_count(w->metrics, MP_LATE_GRANTS, 1);
+    }
+    gate_unref(gate);
+}
+
+static void on_snapshot(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
+{
+    struct worker *w = ctx;
+    struct gw_snapshot *s = msg->ptr;
+    struct snapshot_use *u = use_new(s), *old = w->use;
+    (void)loop;
+    if (u == NULL) {
+        log_event(LOG_ERROR, "reload.failed", "worker %u is out of memory", w->index);
+        gw_snapshot_unref(s);
+        return;
+    }
+    w->use = u;
+    for (size_t i = 0; i < w->listeners_n; i++)
+        net_listener_update(w->listeners[i], i < s->tls_n ? s->tls[i] : NULL, &s->server);
+    old->current = false;
+    use_free_if_done(old);
+}
+
+static void on_drain(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
+{
+    struct worker *w = ctx;
+    (void)loop, (void)msg;
+    w->draining = true;
+    for (size_t i = 0; i < w->listeners_n; i++) {
+        net_listener_stop(w->listeners[i]);
+        net_listener_drain(w->listeners[i]);
+    }
+}
+
+static void on_stop(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
+{
+    struct worker *w = ctx;
+    (void)msg;
+    for (size_t i = 0; i < w->listeners_n; i++)
+        net_listener_free(w->listeners[i]); /* which ends their exchanges */
+    w->listeners_n = 0;
+    list_foreach (it, &w->open)
+        exchange_cancel(container_of(it, struct exchange, node), GW_SHUTTING_DOWN);
+    net_loop_stop(loop);
+}
+
+static bool open_listeners(struct worker *w)
+{
+    const struct gateway_config *c = &w->gateway->config;
+    const struct gw_snapshot *s = c->snapshot;
+    w->listeners = mem_calloc(c->listen_n + 1, sizeof *w->listeners);
+    if (w->listeners == NULL)
+        return false;
+    for (size_t i = 0; i < c->listen_n; i++) {
+        const struct gw_listen *l = &c->listen[i];
+        struct net_listener_config config = {
+            .fd = l->fds_n > 1 ? l->fds[w->index] : w->index == 0 ? l->fds[0] : dup(l->fds[0]),
+            .unix_socket = l->unix_socket,
+            .proxy_protocol = l->proxy_protocol,
+            .half_close_answer = l->half_close_answer,
+            .tls = i < s->tls_n ? s->tls[i] : NULL,
+            .limits = s->server,
+            .ops = &gw_server_ops,
+            .ctx = w,
+            .counts = &w->gateway->counts,
+        };
+        w->listeners[i] = net_listener_new(&w->loop, &config);
+        if (w->listeners[i] == NULL)
+            return false;
+        w->listeners_n++;
+    }
+    return true;
+}
+
+static void worker_main(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "weir-worker-%u", w->index);
+    pthread_setname_np(pthread_self(), name);
+    net_loop_run(&w->loop);
+}
+
+static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
+{
+    *w = (struct worker){.gateway = g, .index = index};
+    list_init(&w->free_slots);
+    list_init(&w->open);
+    buf_init(&w->out, OUT_BYTES);
+    buf_init(&w->events, EVENT_BYTES);
+    buf_init(&w->line, LINE_BYTES);
+    w->id_random = random_u64();
+    w->json = json_parser_new();
+    w->metrics = metric_shard_new();
+    w->log = log_ring_new();
+    w->use = use_new(gw_snapshot_ref(g->config.snapshot));
+    if (w->json == NULL || w->metrics == NULL || w->log == NULL || w->use == NULL)
+        return false;
+    if (net_loop_init(&w->loop, MAILBOX_SIZE, &g->budget) != 0)
+        return false;
+    net_loop_on_message(&w->loop, GW_MSG_GRANT, on_grant, w);
+    net_loop_on_message(&w->loop, GW_MSG_SNAPSHOT, on_snapshot, w);
+    net_loop_on_message(&w->loop, GW_MSG_DRAIN, on_drain, w);
+    net_loop_on_message(&w->loop, GW_MSG_STOP, on_stop, w);
+    return open_listeners(w);
+}
+
+static void worker_done(struct worker *w)
+{
+    net_loop_done(&w->loop);
+    if (w->use != NULL) {
+        w->use->current = false;
+        use_free_if_done(w->use);
+    }
+    for (uint32_t i = 0; i < w->pages_n; i++)
+        mem_free(w->pages[i]);
+    json_parser_free(w->json);
+    buf_done(&w->out);
+    buf_done(&w->events);
+    buf_done(&w->line);
+    mem_free(w->listeners);
+}
+
+/* Workers take no signals: they are the control thread's. */
+static bool start_threads(struct gateway *g)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool ok = true;
+    for (unsigned i = 0; i < g->workers_n && ok; i++)
+        ok = uv_thread_create(&g->workers[i].thread, worker_main, &g->workers[i]) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
+struct gateway *gateway_start(const struct gateway_config *config)
+{
+    struct gateway *g = mem_calloc(1, sizeof *g);
+    struct worker *workers = mem_calloc(config->workers, sizeof *workers);
+    if (g == NULL || workers == NULL) {
+        mem_free(g);
+        mem_free(workers);
+        return NULL;
+    }
+    g->config = *config;
+    g->workers = workers;
+    g->workers_n = config->workers;
+    g->counts.limit = config->connections;
+    g->counts.per_client = config->connections_per_client;
+    g->budget.limit_bytes = config->body_memory_bytes;
+    for (unsigned i = 0; i < g->workers_n; i++) {
+        if (!worker_init(&workers[i], g, i)) {
+            log_event(LOG_ERROR, "start.failed", "worker %u cannot be set up", i);
+            return NULL; /* the process ends */
+        }
+    }
+    return start_threads(g) ? g : NULL;
+}
+
+static void post_all(struct gateway *g, uint32_t kind)
+{
+    for (unsigned i = 0; i < g->workers_n; i++) {
+        struct mailbox_msg msg = {.kind = kind};
+        if (!net_loop_post(&g->workers[i].loop, msg))
+            log_event(LOG_ERROR, "worker.deaf", "worker %u takes no messages", i);
+    }
+}
+
+void gateway_install(struct gateway *g, struct gw_snapshot *s)
+{
+    for (unsigned i = 0; i < g->workers_n; i++) {
+        struct mailbox_msg msg = {.kind = GW_MSG_SNAPSHOT, .ptr = gw_snapshot_ref(s)};
+        if (!net_loop_post(&g->workers[i].loop, msg)) {
+            log_event(LOG_ERROR, "worker.deaf", "worker %u takes no messages", i);
+            gw_snapshot_unref(s);
+        }
+    }
+}
+
+void gateway_unready(struct gateway *g)
+{
+    g->unready = true;
+}
+
+void gateway_drain(struct gateway *g)
+{
+    g->unready = true;
+    post_all(g, GW_MSG_DRAIN);
+}
+
+int64_t gateway_open_exchanges(const struct gateway *g)
+{
+    return g->open;
+}
+
+void gateway_stop(struct gateway *g)
+{
+    post_all(g, GW_MSG_STOP);
+    for (unsigned i = 0; i < g->workers_n; i++)
+        uv_thread_join(&g->workers[i].thread);
+    for (unsigned i = 0; i < g->workers_n; i++)
+        worker_done(&g->workers[i]);
+    mem_free(g->workers);
+    mem_free(g);
+}
+
+unsigned gateway_workers(const struct gateway *g)
+{
+    return g->workers_n;
+}
+
+int64_t gateway_take_lag(struct gateway *g, unsigned i)
+{
+    return net_loop_take_lag(&g->workers[i].loop);
+}
+
+int64_t gateway_busy_since(const struct gateway *g, unsigned i)
+{
+    return atomic_load_explicit(&g->workers[i].loop.busy_since_ns, memory_order_relaxed);
+}
+
+void gateway_metrics(struct buf *out, void *gateway)
+{
+    const struct gateway *g = gateway;
+    const struct {
+        const char *name, *help;
+        enum metric_kind kind;
+        double value;
+    } rows[] = {
+        {"weir_client_connections", "Open connections of clients", METRIC_GAUGE,
+         (double)g->counts.open},
+        {"weir_client_connections_total", "Connections accepted", METRIC_COUNTER,
+         (double)g->counts.accepted},
+        {"weir_client_connections_refused_total", "Connections over the cap", METRIC_COUNTER,
+         (double)g->counts.refused},
+        {"weir_exchanges_open", "Requests under way", METRIC_GAUGE, (double)g->open},
+        {"weir_body_memory_bytes", "Memory held by request bodies and queued output",
+         METRIC_GAUGE, (double)g->budget.used_bytes},
+        {"weir_log_dropped_total", "Log lines dropped because the output was blocked",
+         METRIC_COUNTER, (double)log_dropped()},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        metric_put_header(out, rows[i].name, rows[i].kind, rows[i].help);
+        metric_put_sample(out, rows[i].name, NULL, SLICE_NONE, rows[i].value);
+    }
+}

@@ -1,0 +1,80 @@
+/* One worker: a loop, its listeners, its exchanges, and scratch that all of them share. */
+#ifndef GATEWAY_WORKER_H
+#define GATEWAY_WORKER_H
+
+#include "base/json.h"
+#include "exchange.h"
+#include "gateway/gateway.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+
+/* Messages to workers, behind those of net/upstream.h. */
+#define GW_MSG_GRANT    (NET_MSG_FREE + 0) /* a place at a gate */
+#define GW_MSG_SNAPSHOT (NET_MSG_FREE + 1)
+#define GW_MSG_DRAIN    (NET_MSG_FREE + 2)
+#define GW_MSG_STOP     (NET_MSG_FREE + 3)
+
+#define SLOT_PAGE  64u /* exchanges are made in pages and reused, so that late messages find them */
+#define SLOT_PAGES 4096u
+
+/* A snapshot and how many of this worker's exchanges use it: counted here, so that the shared counter
+ * is touched once per worker and reload. */
+struct snapshot_use {
+    struct gw_snapshot *snapshot; /* a reference */
+    int64_t exchanges;
+    bool current;
+};
+
+struct worker {
+    struct net_loop loop;
+    uv_thread_t thread;
+    struct gateway *gateway;
+    unsigned index;
+    struct snapshot_use *use; /* the current one */
+    struct net_listener **listeners;
+    size_t listeners_n;
+    struct exchange *pages[SLOT_PAGES];
+    uint32_t pages_n;
+    struct list free_slots;
+    struct list open; /* exchanges */
+    int64_t open_n;
+    struct json_parser *json;
+    struct buf out;     /* what the running callback relays to a client */
+    struct buf events;  /* joined data of events with several lines */
+    struct buf line;    /* access log line */
+    struct metric_shard *metrics;
+    struct log_ring *log;
+    struct {
+        uint64_t hash;
+        uint32_t id;
+    } labels[256]; /* metric ids of names that are no alias */
+    uint64_t id_random, id_count; /* of request ids */
+    bool draining;
+};
+
+struct gateway {
+    struct gateway_config config;
+    struct worker *workers;
+    unsigned workers_n;
+    struct net_server_counts counts;
+    struct block_budget budget;
+    _Atomic bool unready;
+    _Atomic int64_t open;
+    uv_barrier_t ready;
+};
+
+/* A free exchange of the worker, or NULL: no memory or too many. */
+struct exchange *worker_slot_take(struct worker *w);
+void worker_slot_give(struct worker *w, struct exchange *x);
+
+/* Counts one more, or one less exchange of `u`; the last one frees a snapshot that was replaced. */
+struct snapshot_use *snapshot_use_ref(struct snapshot_use *u);
+void snapshot_use_unref(struct snapshot_use *u);
+
+/* The metric id of `label`, which is no alias: its own once a request of it has succeeded. */
+uint32_t worker_label_id(struct worker *w, struct slice label, bool succeeded);
+
+/* server.c: what the listeners call. */
+extern const struct net_server_ops gw_server_ops;
+
+#endif

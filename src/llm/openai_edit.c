@@ -1,0 +1,1 @@
+#include "llm/openai.h"
