@@ -1,5 +1,5 @@
-/* Power-of-two blocks with per-thread free lists under one budget. Blocks from 64 KiB up are mapped,
- * so that the many 100 KB prompts of idle streams leave no holes in the heap. */
+/* Power-of-two blocks with per-thread free lists under one budget. Blocks from 64 KiB up are
+ * mapped, so that the many 100 KB prompts of idle streams leave no holes in the heap. */
 #include "base/block.h"
 
 #include <string.h>

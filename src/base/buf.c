@@ -47,18 +47,12 @@ bool buf_reserve(struct buf *b, size_t more)
     return need <= b->size || grow(b, need);
 }
 
-void buf_append(struct buf *b, const void *p, size_t n)
+void buf_append_slow(struct buf *b, const void *p, size_t n)
 {
     if (n == 0 || !buf_reserve(b, n))
         return;
     memcpy(b->p + b->n, p, n);
     b->n += n;
-}
-
-void buf_char(struct buf *b, char c)
-{
-    if (buf_reserve(b, 1))
-        b->p[b->n++] = c;
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)
@@ -82,15 +76,22 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 size_t u64_digits(uint64_t v, char *out)
 {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
     char tmp[20];
-    size_t n = 0;
-    do {
-        tmp[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = tmp[n - 1 - i];
-    return n;
+    size_t at = sizeof tmp;
+    while (v >= 10) {
+        at -= 2;
+        memcpy(tmp + at, pairs + 2 * (v % 100), 2);
+        v /= 100;
+    }
+    if (v > 0 || at == sizeof tmp)
+        tmp[--at] = (char)('0' + v);
+    memcpy(out, tmp + at, sizeof tmp - at);
+    return sizeof tmp - at;
 }
 
 void buf_i64(struct buf *b, int64_t v)

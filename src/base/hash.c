@@ -61,7 +61,7 @@ uint64_t hash64(struct slice s)
     }
     uint64_t a = s.n > 0 ? load(s.p, MIN_OF(s.n, (size_t)8)) : 0;
     uint64_t b = s.n > 8 ? load(s.p + 8, s.n - 8) : 0;
-    return fold(a ^ k1, b ^ h) ^ h;
+    return fold(fold(a ^ k1, b ^ h) ^ k0, k1); /* one fold leaves short texts in few buckets */
 }
 
 bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES])

@@ -102,9 +102,10 @@ static int32_t hex4(const char *p, const char *end)
     return b[0] << 8 | b[1];
 }
 
-static const bool simple_escape[256] = {['"'] = true, ['\\'] = true, ['/'] = true,
-                                        ['b'] = true, ['f'] = true,  ['n'] = true,
-                                        ['r'] = true, ['t'] = true};
+static const bool simple_escape[256] = {
+    ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+    ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true,
+};
 
 /* Checks the escapes of a string's inside; `p` is at its first backslash. */
 static enum json_error check_escapes(const char *p, const char *end, unsigned flags)
@@ -143,72 +144,77 @@ struct walk {
     struct json_node *nodes;
     uint32_t count;
     uint32_t depth;
+    uint64_t objects; /* a bit per open container, the innermost lowest: whether it is an object */
     uint32_t open[JSON_MAX_DEPTH]; /* node of each open container */
-    uint32_t error_at;
 };
 
-static char current(const struct walk *w)
+static inline char current(const struct walk *w)
 {
     return w->i < w->n ? w->text[w->at[w->i]] : '\0';
 }
 
-/* One past the last byte of the scalar at the current offset. */
-static uint32_t scalar_end(const struct walk *w)
-{
-    size_t end = w->i + 1 < w->n ? w->at[w->i + 1] : w->len;
-    char c;
-    while (c = w->text[end - 1], c == ' ' || c == '\n' || c == '\r' || c == '\t')
-        end--;
-    return (uint32_t)end;
-}
-
 /* The text's next backslash from `from` on, or its end. One search of the whole text tells for each
  * string whether it has escapes. */
-static const char *find_backslash(const struct walk *w, const char *from)
+static const char *find_backslash(const char *from, const char *end)
 {
-    const char *end = w->text + w->len, *p = memchr(from, '\\', (size_t)(end - from));
+    const char *p = memchr(from, '\\', (size_t)(end - from));
     return p != NULL ? p : end;
 }
 
-static enum json_error check_string(struct walk *w, struct json_node *node)
+/* Adds the node of the scalar at the current offset and returns its text, which reaches up to the
+ * next structural offset, less the white space. */
+static inline struct slice add_scalar(struct walk *w, struct json_node **ret)
 {
-    const char *p = w->text + node->off + 1, *end = w->text + node->end - 1;
-    if (end < p || *end != '"')
-        return JSON_BAD_SYNTAX;
-    if (likely(w->backslash >= end))
-        return JSON_OK;
-    node->escaped = 1;
-    enum json_error e = check_escapes(w->backslash, end, w->flags);
-    w->backslash = find_backslash(w, end);
-    return e;
+    const char *text = w->text;
+    uint32_t off = w->at[w->i];
+    size_t end = w->i + 1 < w->n ? w->at[w->i + 1] : w->len;
+    char c;
+    while (c = text[end - 1], c == ' ' || c == '\n' || c == '\r' || c == '\t')
+        end--;
+    struct json_node *node = &w->nodes[w->count++];
+    *node = (struct json_node){.off = off, .end = end & 0x7fffffffu, .next = w->count};
+    *ret = node;
+    return slice_of(text + off, end - off);
 }
 
-static enum json_error scalar(struct walk *w)
+static inline enum json_error string(struct walk *w)
 {
-    if (w->i == w->n)
+    struct json_node *node;
+    struct slice raw = add_scalar(w, &node);
+    const char *end = raw.p + raw.n - 1;
+    enum json_error e = JSON_OK;
+    if (raw.n < 2 || *end != '"')
         return JSON_BAD_SYNTAX;
-    struct json_node *node = &w->nodes[w->count++];
-    uint32_t off = w->at[w->i];
-    *node = (struct json_node){.off = off, .end = scalar_end(w) & 0x7fffffffu, .next = w->count};
-    struct slice raw = slice_of(w->text + off, node->end - off);
-    enum json_error e = JSON_BAD_SYNTAX;
-    switch (*raw.p) {
-    case '"': e = check_string(w, node); break;
-    case 't': e = slice_is(raw, "true") ? JSON_OK : e; break;
-    case 'f': e = slice_is(raw, "false") ? JSON_OK : e; break;
-    case 'n': e = slice_is(raw, "null") ? JSON_OK : e; break;
-    default: e = valid_number(raw.p, raw.p + raw.n) ? JSON_OK : e; break;
+    if (unlikely(w->backslash < end)) {
+        node->escaped = 1;
+        e = check_escapes(w->backslash, end, w->flags);
+        w->backslash = find_backslash(end, w->text + w->len);
     }
     w->i += e == JSON_OK;
     return e;
 }
 
+static inline bool literal_or_number(struct walk *w)
+{
+    struct json_node *node;
+    struct slice raw = add_scalar(w, &node);
+    bool ok;
+    switch (*raw.p) {
+    case 't': ok = slice_eq(raw, SLICE("true")); break;
+    case 'f': ok = slice_eq(raw, SLICE("false")); break;
+    case 'n': ok = slice_eq(raw, SLICE("null")); break;
+    default: ok = valid_number(raw.p, raw.p + raw.n); break;
+    }
+    w->i += ok;
+    return ok;
+}
+
 /* A key and its colon. */
-static enum json_error key(struct walk *w)
+static inline enum json_error key(struct walk *w)
 {
     if (current(w) != '"')
         return JSON_BAD_SYNTAX;
-    enum json_error e = scalar(w);
+    enum json_error e = string(w);
     if (e != JSON_OK)
         return e;
     if (current(w) != ':')
@@ -217,60 +223,63 @@ static enum json_error key(struct walk *w)
     return JSON_OK;
 }
 
-static void close_container(struct walk *w)
+static inline void close_container(struct walk *w)
 {
     struct json_node *node = &w->nodes[w->open[--w->depth]];
     node->end = (w->at[w->i] + 1) & 0x7fffffffu;
     node->next = w->count;
+    w->objects >>= 1;
     w->i++;
 }
 
-/* Opens a container; an empty one is closed at once, and `*ret_inside` says whether it stays open. */
-static enum json_error open_container(struct walk *w, bool *ret_inside)
+/* A value, or the opening bracket of one that has something in it: then `*ret_inside` is true. */
+static inline enum json_error value(struct walk *w, bool *ret_inside)
 {
-    bool object = current(w) == '{';
+    char c = current(w);
+    if (c == '"')
+        return string(w);
+    if (c != '{' && c != '[')
+        return w->i < w->n && literal_or_number(w) ? JSON_OK : JSON_BAD_SYNTAX;
     if (w->depth == JSON_MAX_DEPTH)
         return JSON_TOO_DEEP;
+    w->objects = w->objects << 1 | (c == '{');
     w->open[w->depth++] = w->count;
     w->nodes[w->count++] = (struct json_node){.off = w->at[w->i]};
     w->i++;
-    *ret_inside = current(w) != (object ? '}' : ']');
-    if (!*ret_inside) {
+    *ret_inside = current(w) != (c == '{' ? '}' : ']');
+    if (!*ret_inside)
         close_container(w);
-        return JSON_OK;
-    }
-    return object ? key(w) : JSON_OK;
+    return JSON_OK;
 }
 
-/* After a value inside a container: a comma and, in an object, the next key; or closing brackets. */
-static enum json_error after_value(struct walk *w)
+/* After a value: closing brackets, then a comma or the end. */
+static inline enum json_error after_value(struct walk *w)
 {
-    while (w->depth > 0) {
-        bool object = w->text[w->nodes[w->open[w->depth - 1]].off] == '{';
+    for (; w->depth > 0; close_container(w)) {
         char c = current(w);
         if (c == ',') {
             w->i++;
-            return object ? key(w) : JSON_OK;
+            return JSON_OK;
         }
-        if (c != (object ? '}' : ']'))
+        if (c != (w->objects & 1 ? '}' : ']'))
             return JSON_BAD_SYNTAX;
-        close_container(w);
     }
-    return JSON_OK;
+    return w->i == w->n ? JSON_OK : JSON_BAD_SYNTAX;
 }
 
 static enum json_error walk_values(struct walk *w)
 {
     do {
         bool inside = false;
-        char c = current(w);
-        enum json_error e = c == '{' || c == '[' ? open_container(w, &inside) : scalar(w);
+        enum json_error e = w->objects & 1 ? key(w) : JSON_OK;
+        if (e == JSON_OK)
+            e = value(w, &inside);
         if (e == JSON_OK && !inside)
             e = after_value(w);
         if (e != JSON_OK)
             return e;
     } while (w->depth > 0);
-    return w->i == w->n ? JSON_OK : JSON_BAD_SYNTAX;
+    return JSON_OK;
 }
 
 static bool reserve_stage1(struct json_parser *p, size_t len)
@@ -330,7 +339,7 @@ enum json_error json_parse(struct json_parser *p, struct slice text, unsigned fl
     if (!reserve_nodes(p, w.n))
         return JSON_NO_MEMORY;
     w.nodes = p->nodes;
-    w.backslash = find_backslash(&w, w.text);
+    w.backslash = find_backslash(w.text, w.text + w.len);
     e = walk_values(&w);
     if (e != JSON_OK) {
         ret->error_at = w.i < w.n ? w.at[w.i] : (uint32_t)text.n;

@@ -30,11 +30,11 @@ static void put_escape(struct buf *b, unsigned char c)
 /* Length of the valid UTF-8 sequence at the start of `s`, or 0. */
 static size_t sequence_length(struct slice s)
 {
-    for (size_t n = 1; n <= 4 && n <= s.n; n++) {
-        if (utf8_valid(slice_of(s.p, n)))
-            return n;
-    }
-    return 0;
+    unsigned char c = (unsigned char)*s.p;
+    if (c < 0x80)
+        return 1;
+    size_t n = c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+    return n > 0 && n <= s.n && utf8_valid(slice_of(s.p, n)) ? n : 0;
 }
 
 static void put_repaired(struct buf *b, struct slice s)
@@ -51,14 +51,17 @@ static void put_repaired(struct buf *b, struct slice s)
     }
 }
 
-void json_put_string(struct buf *b, struct slice s)
+/* How many bytes at the start of `s` stand for themselves: ASCII without escapes. */
+static size_t plain_ascii(struct slice s)
 {
-    buf_char(b, '"');
-    if (!utf8_valid(s)) {
-        put_repaired(b, s);
-        buf_char(b, '"');
-        return;
-    }
+    size_t i = 0;
+    while (i < s.n && (signed char)s.p[i] >= 0 && !escape_of[(unsigned char)s.p[i]])
+        i++;
+    return i;
+}
+
+static void put_escaped(struct buf *b, struct slice s)
+{
     size_t plain = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
@@ -68,21 +71,24 @@ void json_put_string(struct buf *b, struct slice s)
         put_escape(b, c);
         plain = i + 1;
     }
-    if (s.n > plain)
-        buf_append(b, s.p + plain, s.n - plain);
-    buf_char(b, '"');
+    buf_append(b, s.p + plain, s.n - plain);
 }
 
-static void before_value(struct json_writer *w)
+void json_put_string(struct buf *b, struct slice s)
 {
-    if (w->comma)
-        buf_char(w->b, ',');
-    w->comma = true;
+    buf_char(b, '"');
+    if (plain_ascii(s) == s.n)
+        buf_slice(b, s);
+    else if (utf8_valid(s))
+        put_escaped(b, s);
+    else
+        put_repaired(b, s);
+    buf_char(b, '"');
 }
 
 void jw_open(struct json_writer *w, char bracket)
 {
-    before_value(w);
+    jw_before_value(w);
     buf_char(w->b, bracket);
     w->comma = false;
 }
@@ -93,18 +99,9 @@ void jw_close(struct json_writer *w, char bracket)
     w->comma = true;
 }
 
-void jw_key(struct json_writer *w, const char *key)
-{
-    before_value(w);
-    buf_char(w->b, '"');
-    buf_slice(w->b, slice_str(key));
-    buf_lit(w->b, "\":");
-    w->comma = false;
-}
-
 void jw_key_slice(struct json_writer *w, struct slice key)
 {
-    before_value(w);
+    jw_before_value(w);
     json_put_string(w->b, key);
     buf_char(w->b, ':');
     w->comma = false;
@@ -112,19 +109,19 @@ void jw_key_slice(struct json_writer *w, struct slice key)
 
 void jw_string(struct json_writer *w, struct slice s)
 {
-    before_value(w);
+    jw_before_value(w);
     json_put_string(w->b, s);
 }
 
 void jw_i64(struct json_writer *w, int64_t v)
 {
-    before_value(w);
+    jw_before_value(w);
     buf_i64(w->b, v);
 }
 
 void jw_double(struct json_writer *w, double v)
 {
-    before_value(w);
+    jw_before_value(w);
     if (!isfinite(v))
         buf_lit(w->b, "null");
     else
@@ -133,36 +130,18 @@ void jw_double(struct json_writer *w, double v)
 
 void jw_bool(struct json_writer *w, bool v)
 {
-    before_value(w);
+    jw_before_value(w);
     buf_slice(w->b, v ? SLICE("true") : SLICE("false"));
 }
 
 void jw_null(struct json_writer *w)
 {
-    before_value(w);
+    jw_before_value(w);
     buf_lit(w->b, "null");
 }
 
 void jw_raw(struct json_writer *w, struct slice json)
 {
-    before_value(w);
+    jw_before_value(w);
     buf_slice(w->b, json);
-}
-
-void jw_field_string(struct json_writer *w, const char *key, struct slice s)
-{
-    jw_key(w, key);
-    jw_string(w, s);
-}
-
-void jw_field_i64(struct json_writer *w, const char *key, int64_t v)
-{
-    jw_key(w, key);
-    jw_i64(w, v);
-}
-
-void jw_field_bool(struct json_writer *w, const char *key, bool v)
-{
-    jw_key(w, key);
-    jw_bool(w, v);
 }

@@ -2,8 +2,8 @@
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
-/* `argv[0]` is the subcommand's own name. The result is the process' exit status: 0 success, 1 failure,
- * 2 wrong usage. */
+/* `argv[0]` is the subcommand's own name. The result is the process' exit status: 0 success, 1
+ * failure, 2 wrong usage. */
 typedef int command_fn(int argc, char **argv);
 
 command_fn cmd_serve, cmd_init, cmd_check, cmd_chat, cmd_pull, cmd_doctor, cmd_models, cmd_docs,

@@ -160,7 +160,9 @@ const char *diag_quote(struct config_diag *d, struct slice text)
     *at++ = '`';
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text.p[i];
-        *at++ = c < 0x20 || c == 0x7F ? '?' : (char)c;
+        bool c1 = c == 0xC2 && i + 1 < n && (unsigned char)text.p[i + 1] < 0xA0;
+        *at++ = c < 0x20 || c == 0x7F || c1 ? '?' : (char)c;
+        i += c1;
     }
     memcpy(at, n < text.n ? "...`" : "`", n < text.n ? 5 : 2);
     return out;
@@ -168,7 +170,8 @@ const char *diag_quote(struct config_diag *d, struct slice text)
 
 struct diag_hint diag_hint(struct slice wanted)
 {
-    return (struct diag_hint){.wanted = wanted, .distance = (unsigned)MIN_OF(wanted.n / 3, 2) + 2};
+    return (struct diag_hint){.wanted = wanted,
+                              .distance = (unsigned)MIN_OF(wanted.n / 3, (size_t)2) + 2};
 }
 
 void diag_hint_offer(struct diag_hint *h, struct slice name)

@@ -1,5 +1,5 @@
-/* Environment variables in values, and secrets in files. Both happen after the file was parsed: what
- * comes in is text and never becomes YAML. */
+/* Environment variables in values, and secrets in files. Both happen after the file was parsed:
+ * what comes in is text and never becomes YAML. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -9,6 +9,7 @@ struct config_given {
     struct config_given *next;
     const void *field;
     struct config_pos pos;
+    struct slice shown; /* as it is written in the file */
     bool bad;
 };
 
@@ -29,15 +30,19 @@ static const struct config_given *given_find(const struct config_reader *r, cons
     return g;
 }
 
-static void given_add(struct config_reader *r, const void *field, struct config_pos pos, bool bad)
+static void given_add(struct config_reader *r, const void *field, const struct ynode *node,
+                      bool bad)
 {
+    if (node->pos.line == 0 && node->pos.column == 0) /* a default */
+        return;
     struct config_given *g = arena_new(&r->scratch, struct config_given);
     if (g == NULL) {
         diag_no_memory(&r->diag);
         return;
     }
     struct config_given **bucket = &r->given[bucket_of(field)];
-    *g = (struct config_given){.next = *bucket, .field = field, .pos = pos, .bad = bad};
+    *g = (struct config_given){
+        .next = *bucket, .field = field, .pos = node->pos, .shown = node->text, .bad = bad};
     *bucket = g;
 }
 
@@ -50,6 +55,12 @@ struct config_pos reader_where(const struct config_reader *r, const void *field)
 {
     const struct config_given *g = given_find(r, field);
     return g != NULL ? g->pos : (struct config_pos){0, 0};
+}
+
+const char *reader_quote(struct config_reader *r, const struct slice *field)
+{
+    const struct config_given *g = given_find(r, field);
+    return diag_quote(&r->diag, g != NULL ? g->shown : *field);
 }
 
 bool reader_is_bad(const struct config_reader *r, const void *field)
@@ -129,10 +140,12 @@ static enum value_state read_texts(struct config_reader *r, const struct config_
         return VALUE_BAD;
     for (; pair != NULL && visit(r, pair->value); pair = pair->next) {
         enum value_state item = value_text(r, row, pair->value, &list->item[list->n]);
-        if (item == VALUE_OK)
-            list->pos[list->n++] = pair->value->pos;
-        else if (item == VALUE_BAD)
+        if (item == VALUE_BAD)
             state = VALUE_BAD;
+        if (item != VALUE_OK)
+            continue;
+        given_add(r, &list->item[list->n], pair->value, false);
+        list->pos[list->n++] = pair->value->pos;
     }
     return state;
 }
@@ -227,7 +240,7 @@ static enum value_state read_array(struct config_reader *r, const struct config_
 static enum value_state read_value(struct config_reader *r, const struct config_row *row,
                                    void *base, const struct ynode *node)
 {
-    void *field = row->at != ROW_NOWHERE ? config_row_field(row, base) : NULL;
+    void *field = config_row_field(row, base);
     const struct ypair *first;
     struct ypair one;
     size_t n;
@@ -254,9 +267,8 @@ static enum value_state read_row(struct config_reader *r, const struct config_ro
     if (!visit(r, node))
         return VALUE_BAD;
     enum value_state state = read_value(r, row, base, node);
-    if (row->at != ROW_NOWHERE && state != VALUE_ABSENT &&
-        (node->pos.line > 0 || node->pos.column > 0))
-        given_add(r, config_row_field(row, base), node->pos, state == VALUE_BAD);
+    if (row->at != ROW_NOWHERE && state != VALUE_ABSENT)
+        given_add(r, config_row_field(row, base), node, state == VALUE_BAD);
     return state;
 }
 
@@ -300,8 +312,9 @@ static const char *keys_text(struct config_reader *r, const struct config_sectio
     if (hint.best.p != NULL)
         return diag_hint_text(&r->diag, &hint);
     for (size_t i = 0; i < sec->rows_n; i++) {
-        list = arena_printf(&r->scratch, "%s%s%s", i > 0 ? list.p : " (known here: ",
-                            sec->rows[i].key, i + 1 < sec->rows_n ? ", " : ")");
+        list =
+            arena_printf(&r->scratch, "%s%s%s", i > 0 ? list.p : " (known here: ", sec->rows[i].key,
+                         i + 1 < sec->rows_n ? ", " : ")");
         if (list.p == NULL) {
             diag_no_memory(&r->diag);
             return "";

@@ -1,6 +1,6 @@
 /* The state of one reading of a configuration, and the parts that work on it in turn: the tree is
- * read by the tables (config_read.c), single values by config_value.c and config_expand.c; then what
- * stands in different places is checked against each other (config_check.c, config_refs.c). */
+ * read by the tables (config_read.c), single values by config_value.c and config_expand.c; then
+ * what stands in different places is checked against each other (config_check.c, config_refs.c). */
 #ifndef CONTROL_CONFIG_READ_H
 #define CONTROL_CONFIG_READ_H
 
@@ -8,7 +8,7 @@
 #include "config_rows.h"
 #include "yaml_tree.h"
 
-#define CONFIG_TEXT_MAX     ((size_t)64 << 10) /* of one value, expanded */
+#define CONFIG_TEXT_MAX      ((size_t)64 << 10) /* of one value, expanded */
 #define CONFIG_GIVEN_BUCKETS 256
 
 struct config_reader {
@@ -26,6 +26,8 @@ void config_read_root(struct config_reader *r, struct ynode *root);
 /* Was this field (its address) named in the file or by a variable, and where? Else line 0. */
 bool reader_is_given(const struct config_reader *r, const void *field);
 struct config_pos reader_where(const struct config_reader *r, const void *field);
+/* Its text between backticks as the file has it: what a variable made of it could be a secret. */
+const char *reader_quote(struct config_reader *r, const struct slice *field);
 /* Was it named, but with a value that could not be used? */
 bool reader_is_bad(const struct config_reader *r, const void *field);
 
@@ -59,7 +61,8 @@ enum value_state expand_file(struct config_reader *r, const struct config_row *r
 
 /* "32MB", "1GiB" or bytes; false leaves `*ret` untouched. */
 NODISCARD bool value_parse_size(struct slice s, int64_t *ret);
-/* As value_parse_size and clock_parse_duration read them, in the largest unit that loses nothing. */
+/* As value_parse_size and clock_parse_duration read them, in the largest unit that loses nothing.
+ */
 void value_print_size(struct buf *out, int64_t bytes);
 void value_print_duration(struct buf *out, int64_t ns);
 

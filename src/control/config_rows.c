@@ -4,21 +4,28 @@
 #include "base/clock.h"
 #include "config_syntax.h"
 
-#define MIB   (INT64_C(1) << 20)
-#define GIB   (INT64_C(1) << 30)
-#define HOUR  (3600 * NS_PER_S)
-#define NONE  SIZE_MAX
+#define MIB     (INT64_C(1) << 20)
+#define GIB     (INT64_C(1) << 30)
+#define HOUR    (3600 * NS_PER_S)
+#define NONE    SIZE_MAX
 #define ROWS(r) .rows = (r), .rows_n = ARRAY_LEN(r)
 
 /* clang-format off */
-#define ROW(name, kind, type_, field) .key = (name), .type = (kind), .at = offsetof(struct type_, field)
+#define ROW(name, kind, type_, field) \
+    .key = (name), .type = (kind), .at = offsetof(struct type_, field)
+/* A section whose fields stand in struct config itself. */
+#define IN_ROOT(name) .key = (name), .type = ROW_SECTION, .at = 0
 #define LIMIT(name, field, standard, text) \
-    {ROW(name, ROW_DURATION, config_timeouts, field), .max = 24 * HOUR, .fallback = (standard), .help = (text)}
+    {ROW(name, ROW_DURATION, config_timeouts, field), .max = 24 * HOUR, .fallback = (standard), \
+     .help = (text)}
 #define WAIT(name, field, least, standard, text) \
-    {ROW(name, ROW_DURATION, config_server, field), .min = (least), .max = HOUR, .fallback = (standard), .help = (text)}
+    {ROW(name, ROW_DURATION, config_server, field), .min = (least), .max = HOUR, \
+     .fallback = (standard), .help = (text)}
 /* clang-format on */
 
 static const struct config_row timeout_rows[] = {
+    LIMIT("queue", queue_ns, "60s",
+          "Waiting for a place at the target, or for an engine to start."),
     LIMIT("connect", connect_ns, "3s", "Until the TCP connection stands, DNS included."),
     LIMIT("tls", tls_ns, "5s", "For the TLS handshake."),
     LIMIT("write", write_ns, "30s", "Without progress while the request is written."),
@@ -85,7 +92,7 @@ static const struct config_row key_rows[] = {
      .example = "\"${TEAM_KEY}\""},
     {ROW("sha256", ROW_SECRET, config_key, sha256), .check = syntax_sha256,
      .help = "Its SHA-256 in hex instead, so that the file holds no secret.",
-     .example = "\"0123...cdef\""},
+     .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 };
 static const struct config_section key = {
     .title = "keys.<name>",
@@ -100,9 +107,8 @@ static const struct config_section key = {
 };
 
 static const struct config_row admin_rows[] = {
-    {ROW("listen", ROW_TEXT, config, admin_listen), .flags = ROW_REQUIRED,
-     .check = syntax_address, .help = "Address of the console and the admin API.",
-     .example = "127.0.0.1:8081"},
+    {ROW("listen", ROW_TEXT, config, admin_listen), .flags = ROW_REQUIRED, .check = syntax_address,
+     .help = "Address of the console and the admin API.", .example = "127.0.0.1:8081"},
     {ROW("token", ROW_SECRET, config, admin_token), .env = "WEIR_ADMIN_TOKEN",
      .help = "What callers must send as `Authorization: Bearer`. Needed off loopback.",
      .example = "file:/run/secrets/admin-token"},
@@ -123,14 +129,18 @@ static const struct config_section admin = {
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const never_words[] = {"never", NULL};
 static const struct config_row log_rows[] = {
-    {ROW("access", ROW_TEXT, config, log_access), .check = syntax_log_target,
-     .fallback = "stdout", .help = "Where the line of each request goes: `stdout`, `stderr`, `off` "
-                                   "or a file (absolute path).",
+    {ROW("access", ROW_TEXT, config, log_access), .check = syntax_log_target, .fallback = "stdout",
+     .help = "Where the line of each request goes: `stdout`, `stderr`, `off` "
+             "or a file (absolute path).",
      .example = "/var/log/weir/access.log"},
     {ROW("level", ROW_WORD, config, log_level), .words = level_words, .fallback = "info",
      .help = "Least severe messages that are still logged, on stderr."},
-    {.key = "bodies", .type = ROW_WORD, .at = ROW_NOWHERE, .words = never_words,
-     .fallback = "never", .help = "Prompts and answers are never logged; this key says so."},
+    {.key = "bodies",
+     .type = ROW_WORD,
+     .at = ROW_NOWHERE,
+     .words = never_words,
+     .fallback = "never",
+     .help = "Prompts and answers are never logged; this key says so."},
 };
 static const struct config_section log_section = {
     .title = "log",
@@ -140,21 +150,21 @@ static const struct config_section log_section = {
 };
 
 static const struct config_row egress_rows[] = {
-    {ROW("proxy", ROW_TEXT, config_egress, proxy), .flags = ROW_QUIET, .check = syntax_proxy_url,
+    {ROW("proxy", ROW_SECRET, config_egress, proxy), .check = syntax_proxy_url,
      .help = "HTTP proxy through which upstreams are reached; may hold `user:password@`.",
      .example = "\"${HTTPS_PROXY:-}\""},
     {ROW("no_proxy", ROW_TEXT, config_egress, no_proxy),
      .help = "Hosts that are reached without it, with commas between them; `.example` stands for "
              "a whole domain.",
-     .example = "localhost,.internal"},
+     .example = "\"localhost,.internal\""},
     {ROW("ca_file", ROW_TEXT, config_egress, ca_file),
      .help = "File (PEM) of authorities that are trusted beside the system's.",
      .example = "/etc/ssl/corp.pem"},
     {ROW("client_cert", ROW_TEXT, config_egress, client_cert),
      .help = "Certificate (PEM) for upstreams that ask for one; goes with `client_key`.",
      .example = "/etc/weir/client.crt"},
-    {ROW("client_key", ROW_TEXT, config_egress, client_key),
-     .help = "Its private key (PEM).", .example = "/etc/weir/client.key"},
+    {ROW("client_key", ROW_TEXT, config_egress, client_key), .help = "Its private key (PEM).",
+     .example = "/etc/weir/client.key"},
 };
 static const struct config_section egress = {
     .title = "egress",
@@ -180,17 +190,16 @@ static const struct config_section cors = {
 static const struct config_row limit_rows[] = {
     {ROW("body", ROW_SIZE, config_limits, body_bytes), .min = 1024, .max = 2 * GIB,
      .fallback = "32MB", .help = "Body of one request, decompressed."},
-    {ROW("body_memory", ROW_SIZE, config_limits, body_memory_bytes), .min = MIB,
-     .max = 4096 * GIB, .fallback = "1GB", .help = "Bodies of all requests together."},
+    {ROW("body_memory", ROW_SIZE, config_limits, body_memory_bytes), .min = MIB, .max = 4096 * GIB,
+     .fallback = "1GB", .help = "Bodies of all requests together."},
     {ROW("connections", ROW_INT, config_limits, connections), .min = 1, .max = 10000000,
      .fallback = "20000", .help = "Client connections of the whole process."},
-    {ROW("connections_per_client", ROW_INT, config_limits, connections_per_client),
-     .max = 10000000, .fallback = "0",
-     .help = "Connections from one address; `0` means no cap of its own."},
+    {ROW("connections_per_client", ROW_INT, config_limits, connections_per_client), .max = 10000000,
+     .fallback = "0", .help = "Connections from one address; `0` means no cap of its own."},
     {ROW("answer", ROW_SIZE, config_limits, answer_bytes), .min = 1024, .max = 2 * GIB,
      .fallback = "64MB", .help = "One answer of an upstream that is not a stream."},
-    {ROW("event", ROW_SIZE, config_limits, event_bytes), .min = 1024, .max = GIB,
-     .fallback = "1MB", .help = "One server-sent event of an upstream."},
+    {ROW("event", ROW_SIZE, config_limits, event_bytes), .min = 1024, .max = GIB, .fallback = "1MB",
+     .help = "One server-sent event of an upstream."},
 };
 static const struct config_section limits = {
     .title = "limits",
@@ -252,9 +261,8 @@ static const struct config_row provider_rows[] = {
      .example = "/etc/weir/client.crt"},
     {ROW("client_key", ROW_TEXT, config_provider, client_key), .help = "Its private key (PEM).",
      .example = "/etc/weir/client.key"},
-    {ROW("proxy", ROW_TEXT, config_provider, proxy), .flags = ROW_QUIET,
-     .check = syntax_proxy_url, .help = "Instead of `egress.proxy`.",
-     .example = "http://proxy.example:3128"},
+    {ROW("proxy", ROW_SECRET, config_provider, proxy), .check = syntax_proxy_url,
+     .help = "Instead of `egress.proxy`.", .example = "http://proxy.example:3128"},
     {ROW("max_connections", ROW_INT, config_provider, max_connections), .max = 1000000,
      .fallback = "0", .help = "Connections to it from the whole process; `0` means no cap."},
     {ROW("max_inflight", ROW_INT, config_provider, max_inflight), .max = 1000000, .fallback = "0",
@@ -364,11 +372,10 @@ static const struct config_row root_rows[] = {
      .help = "`keys`: clients must send one of the keys. `none`: everybody may ask; only without "
              "keys, and only on loopback or with `--insecure`. Absent: `none` when there are no "
              "keys and all listeners are on loopback, else `keys`."},
-    {ROW("keys", ROW_NAMED, config, keys), .n_at = offsetof(struct config, keys_n),
-     .section = &key, .max = 10000, .help = "Keys of clients.",
-     .example = "{app: {secret: \"${APP_KEY}\"}}"},
-    {ROW("admin", ROW_SECTION, config, arena), .section = &admin,
-     .help = "The console and the admin API.", .example = "127.0.0.1:8081"},
+    {ROW("keys", ROW_NAMED, config, keys), .n_at = offsetof(struct config, keys_n), .section = &key,
+     .max = 10000, .help = "Keys of clients.", .example = "{app: {secret: \"${APP_KEY}\"}}"},
+    {IN_ROOT("admin"), .section = &admin, .help = "The console and the admin API.",
+     .example = "127.0.0.1:8081"},
     {ROW("metrics", ROW_TEXT, config, metrics_listen), .check = syntax_address,
      .help = "Address of a port with `/metrics` alone, without authentication.",
      .example = "0.0.0.0:8082"},
@@ -378,7 +385,7 @@ static const struct config_row root_rows[] = {
      .example = "/var/lib/weir"},
     {ROW("workers", ROW_INT, config, workers), .max = 256, .fallback = "0",
      .help = "Worker threads; `0` means as many as the cgroup grants cores."},
-    {ROW("log", ROW_SECTION, config, arena), .section = &log_section, .help = "Logs.",
+    {IN_ROOT("log"), .section = &log_section, .help = "Logs.",
      .example = "{access: stdout, level: info}"},
     {ROW("egress", ROW_SECTION, config, egress), .section = &egress,
      .help = "The way to the upstreams."},
@@ -386,10 +393,10 @@ static const struct config_row root_rows[] = {
      .help = "`provider/model` and `engine/name` names that clients may ask for beside the "
              "aliases; `*` stands for any text. `[]`: aliases only.",
      .example = "[\"openai/gpt-4o*\", \"engine/*\"]"},
-    {ROW("cors", ROW_SECTION, config, arena), .section = &cors, .help = "Browsers."},
+    {IN_ROOT("cors"), .section = &cors, .help = "Browsers."},
     {ROW("trusted_proxies", ROW_TEXTS, config, trusted_proxies), .max = 1024,
-     .check = syntax_prefix,
-     .help = "Addresses whose `X-Forwarded-For` counts.", .example = "[10.0.0.0/8]"},
+     .check = syntax_prefix, .help = "Addresses whose `X-Forwarded-For` counts.",
+     .example = "[10.0.0.0/8]"},
     {ROW("limits", ROW_SECTION, config, limits), .section = &limits, .help = "Ceilings."},
     {ROW("server", ROW_SECTION, config, server), .section = &server,
      .help = "Time limits on clients."},

@@ -32,18 +32,18 @@ enum row_flag {
 struct config_row {
     const char *key;
     enum row_type type;
-    size_t at;                    /* offset of the field in the section's struct */
-    size_t n_at;                  /* ROW_NAMED, ROW_SECTIONS: offset of the size_t count */
+    size_t at;   /* offset of the field in the section's struct */
+    size_t n_at; /* ROW_NAMED, ROW_SECTIONS: offset of the size_t count */
     const struct config_section *section;
-    const char *fallback;         /* default, written as in the file */
-    const char *env;              /* variable that comes before the default */
-    int64_t min, max;             /* of a number, in nanoseconds or bytes; of the entries of a list */
-    int64_t unit;                 /* ROW_SIZE: bytes that count as one; 0: 1 */
-    const char *const *words;     /* ROW_WORD: ends with NULL */
+    const char *fallback;     /* default, written as in the file */
+    const char *env;          /* variable that comes before the default */
+    int64_t min, max;         /* of a number, in nanoseconds or bytes; of the entries of a list */
+    int64_t unit;             /* ROW_SIZE: bytes that count as one; 0: 1 */
+    const char *const *words; /* ROW_WORD: ends with NULL */
     const char *(*check)(struct slice text); /* NULL, or what to say behind the quoted text */
     unsigned flags;
-    const char *help;             /* for the reference; ends with a full stop */
-    const char *example;          /* a value as in the file */
+    const char *help;    /* for the reference; ends with a full stop */
+    const char *example; /* a value as in the file */
 };
 
 struct config_section {
@@ -62,14 +62,14 @@ extern const struct config_section config_root;
 /* The row of the key `key_text`, or NULL. */
 const struct config_row *config_row_find(const struct config_section *sec, struct slice key_text);
 
-/* The field of a row in the struct at `base`; only for rows that have one. */
+/* The field of a row in the struct at `base`; NULL: it has none. */
 static inline void *config_row_field(const struct config_row *row, void *base)
 {
-    return (char *)base + row->at;
+    return row->at != ROW_NOWHERE ? (char *)base + row->at : NULL;
 }
 static inline const void *config_row_field_const(const struct config_row *row, const void *base)
 {
-    return (const char *)base + row->at;
+    return row->at != ROW_NOWHERE ? (const char *)base + row->at : NULL;
 }
 
 #endif

@@ -156,9 +156,7 @@ static bool is_authority(struct slice s)
 /* Takes "http://" or "https://" off. */
 static bool strip_scheme(struct slice *s)
 {
-    size_t n = slice_starts(*s, SLICE("https://"))  ? 8
-               : slice_starts(*s, SLICE("http://")) ? 7
-                                                    : 0;
+    size_t n = slice_starts(*s, SLICE("https://")) ? 8 : slice_starts(*s, SLICE("http://")) ? 7 : 0;
     *s = slice_from(*s, n);
     return n > 0;
 }
@@ -199,9 +197,9 @@ const char *syntax_origin(struct slice s)
 {
     if (slice_is(s, "*"))
         return NULL;
-    return strip_scheme(&s) && is_authority(s)
-               ? NULL
-               : "is not an origin such as https://app.example (no path, no slash at the end), or *";
+    return strip_scheme(&s) && is_authority(s) ? NULL
+                                               : "is not an origin such as https://app.example (no "
+                                                 "path, no slash at the end), or *";
 }
 
 const char *syntax_name(struct slice s)
@@ -234,9 +232,18 @@ const char *syntax_alias(struct slice s)
 const char *syntax_header_name(struct slice s)
 {
     static const char *const own[] = {
-        "host",       "content-length", "transfer-encoding", "content-type", "connection",
-        "keep-alive", "te",             "trailer",           "upgrade",      "accept-encoding",
-        "expect",     "proxy-connection",
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "content-type",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "accept-encoding",
+        "expect",
+        "proxy-connection",
     };
     if (s.n == 0 || !all_of(s, "!#$%&'*+-.^_`|~"))
         return "is not the name of a header";

@@ -1,22 +1,22 @@
-/* The shape of single texts: addresses, URLs, names. Each syntax_ check returns NULL when the text is
- * fine, else what to say behind it ("is not an address"). */
+/* The shape of single texts: addresses, URLs, names. Each syntax_ check returns NULL when the text
+ * is fine, else what to say behind it ("is not an address"). */
 #ifndef CONTROL_CONFIG_SYNTAX_H
 #define CONTROL_CONFIG_SYNTAX_H
 
 #include "base/slice.h"
 
-const char *syntax_address(struct slice s);     /* 127.0.0.1:80, [::1]:80, localhost:80, unix:/path */
-const char *syntax_prefix(struct slice s);      /* 10.0.0.0/8, ::1 */
-const char *syntax_url(struct slice s);         /* http or https, without credentials or a query */
-const char *syntax_proxy_url(struct slice s);   /* the same; may hold credentials, has no path */
-const char *syntax_origin(struct slice s);      /* https://example.com, or an asterisk */
-const char *syntax_name(struct slice s);        /* of a provider, an engine or a key */
+const char *syntax_address(struct slice s);   /* 127.0.0.1:80, [::1]:80, localhost:80, unix:/path */
+const char *syntax_prefix(struct slice s);    /* 10.0.0.0/8, ::1 */
+const char *syntax_url(struct slice s);       /* http or https, without credentials or a query */
+const char *syntax_proxy_url(struct slice s); /* the same; may hold credentials, has no path */
+const char *syntax_origin(struct slice s);    /* https://example.com, or an asterisk */
+const char *syntax_name(struct slice s);      /* of a provider, an engine or a key */
 const char *syntax_provider_name(struct slice s);
 const char *syntax_alias(struct slice s);
 const char *syntax_header_name(struct slice s); /* one that a provider's headers may set */
 const char *syntax_host(struct slice s);        /* a DNS name */
 const char *syntax_sha256(struct slice s);
-const char *syntax_path(struct slice s);        /* of a passthrough */
+const char *syntax_path(struct slice s); /* of a passthrough */
 const char *syntax_log_target(struct slice s);
 const char *syntax_engine_argument(struct slice s);
 

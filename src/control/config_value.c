@@ -23,7 +23,7 @@ static const struct unit size_units[] = {
 };
 
 static const struct unit duration_units[] = {
-    {"us", NS_PER_US},     {"ms", NS_PER_MS},       {"s", NS_PER_S},
+    {"us", NS_PER_US},    {"ms", NS_PER_MS},      {"s", NS_PER_S},
     {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S},
 };
 
@@ -91,7 +91,7 @@ static enum value_state report(struct config_reader *r, const struct config_row 
                                const struct ynode *node, const char *what, const char *more)
 {
     bool quiet = row->type == ROW_SECRET || row->type == ROW_PAIRS || (row->flags & ROW_QUIET);
-    const char *shown = quiet ? "the value" : diag_quote(&r->diag, node->text);
+    const char *shown = quiet || node->text.n == 0 ? "the value" : diag_quote(&r->diag, node->text);
     diag_error(&r->diag, node->pos, "`%s`: %s %s%s", row->key, shown, what, more);
     return VALUE_BAD;
 }

@@ -1,6 +1,6 @@
 /* One YAML document as a tree in which every value knows its line and column, built on libyaml's
- * events. Bounded in size, depth and number of values. An alias shares the anchored value, so that a
- * small file stays a small tree; who walks the tree bounds the walk. Refused: several documents,
+ * events. Bounded in size, depth and number of values. An alias shares the anchored value, so that
+ * a small file stays a small tree; who walks the tree bounds the walk. Refused: several documents,
  * tags, merge keys, keys that are not text, the same key twice in a map. */
 #ifndef CONTROL_YAML_TREE_H
 #define CONTROL_YAML_TREE_H
@@ -30,8 +30,8 @@ struct ypair {
     struct ynode *value;
 };
 
-/* Reads `text` into `arena`. Mistakes go to `d`. NULL: there is no tree after such a mistake. A text
- * without a document is an empty map. */
+/* Reads `text` into `arena`. Mistakes go to `d`. NULL: there is no tree after such a mistake. A
+ * text without a document is an empty map. */
 NODISCARD struct ynode *yaml_tree_parse(struct slice text, struct arena *arena,
                                         struct config_diag *d);
 

@@ -13,10 +13,8 @@ static void post_grant(struct permit_waiter *w)
     struct attempt *a = container_of(w, struct attempt, place);
     struct exchange *x = a->exchange;
     struct gate *gate = a->target.provider->gate;
-    struct mailbox_msg msg = {.kind = GW_MSG_GRANT,
-                              .slot = x->slot,
-                              .generation = x->generation,
-                              .ptr = gate_ref(gate)};
+    struct mailbox_msg msg = {
+        .kind = GW_MSG_GRANT, .slot = x->slot, .generation = x->generation, .ptr = gate_ref(gate)};
     if (!net_loop_post(&x->worker->loop, msg))
         ASSERT(!"a mailbox holds a grant for every attempt");
 }
@@ -47,7 +45,8 @@ bool attempt_has_place(const struct attempt *a)
     return !a->target.provider->gated || a->holds_place;
 }
 
-/* Header lines: the provider's, what passes from the client, and its credential if that is wanted. */
+/* Header lines: the provider's, what passes from the client, and its credential if that is wanted.
+ */
 static struct slice request_fields(struct exchange *x, const struct gw_provider *p)
 {
     struct buf *b = &x->worker->line;
@@ -88,15 +87,14 @@ static bool make_request(struct exchange *x, struct attempt *a)
     if (x->passthrough != NULL) {
         r->method = x->method;
         r->target = join(&x->arena, p->base_path, pass_target(x));
-        a->body.part[0] = slice_of(x->body.p, x->body.n);
-        a->body.parts = x->body.n > 0;
-        a->body.bytes = x->body.n;
-        r->has_body = x->body.n > 0 || x->method == HTTP_POST || x->method == HTTP_PUT;
+        a->body.bytes = x->pass_bytes;
+        r->streamed = x->pass_bytes > 0;
+        r->has_body = x->method == HTTP_POST || x->method == HTTP_PUT;
     } else {
         r->method = HTTP_POST;
-        r->target = join(&x->arena, p->base_path, llm_op_path(x->request.op));
+        r->target = p->op_target[x->request.op];
         r->has_body = true;
-        if (!openai_edit_request(x->worker->json, &x->arena, &x->request, p->row, a->target.model,
+        if (!openai_edit_request(&x->arena, &x->request, p->row, a->target.model,
                                  &a->body))
             return false;
     }

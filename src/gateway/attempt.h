@@ -28,13 +28,13 @@ struct attempt {
     struct permit_waiter place;
     bool holds_place, queued, sent, reused;
     enum answer_kind kind;
-    struct block held; /* what cannot be passed on yet: part of an event, or a whole body */
+    struct block held;  /* what cannot be passed on yet: part of an event, or a whole body */
     struct slice whole; /* a body that came in one piece, in the read window */
     struct buf prelude; /* events before the first content: held while another target may answer */
     size_t scanned;
     unsigned status;
     bool finished, done, content; /* a finish_reason, [DONE], any content were seen */
-    bool strip_usage; /* the client did not ask for the usage that we asked for */
+    bool strip_usage;             /* the client did not ask for the usage that we asked for */
     enum gw_error error;
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
 };
@@ -55,7 +55,9 @@ static inline bool attempt_over(const struct attempt *a)
 /* Its next deadline on the loop's clock, and which error it stands for. */
 int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
 
-/* relay.c: what happens to its answer. */
+/* relay.c: a piece of a body that is passed through. */
+void relay_request_body(struct exchange *x, struct slice data, bool last);
+/* What happens to its answer. */
 extern const struct net_lease_ops relay_ops;
 
 #endif

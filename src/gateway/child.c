@@ -21,8 +21,8 @@ static void buffer_abort(struct exchange *x)
 
 static const struct sink_ops buffer_sink = {.send = buffer_send, .abort = buffer_abort};
 
-static enum net_sent drop_send(struct exchange *x, const struct net_answer *head,
-                               struct slice body, bool end)
+static enum net_sent drop_send(struct exchange *x, const struct net_answer *head, struct slice body,
+                               bool end)
 {
     (void)x, (void)head, (void)body, (void)end;
     return NET_SENT_ALL;

@@ -4,10 +4,9 @@
 #define YES true
 #define NO  false
 
-static const struct gw_error_row rows[GW_ERRORS_N] = {
-    [GW_OK] = {200, "", "", "", false},
+static const struct gw_error_row rows[GW_ERRORS_N] = {[GW_OK] = {200, "", "", "", false},
 #define X(id, status, type, code, again, message) [GW_##id] = {status, type, code, message, again},
-    GW_ERRORS(X)
+                                                      GW_ERRORS(X)
 #undef X
 };
 

@@ -184,7 +184,8 @@ enum step_result exchange_refuse(struct exchange *x, enum gw_error e, const char
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    x->message = arena_copy(&x->arena, slice_of(text, MIN_OF((size_t)MAX_OF(n, 0), sizeof text - 1)));
+    x->message =
+        arena_copy(&x->arena, slice_of(text, MIN_OF((size_t)MAX_OF(n, 0), sizeof text - 1)));
     return STEP_REPLY;
 }
 

@@ -64,11 +64,11 @@ struct exchange {
     /* the request */
     const struct http_head *head; /* until the first wait only */
     struct arena arena;
-    struct slice id;        /* request id */
+    struct slice id; /* request id */
     enum http_method method;
     struct slice path, target;
     struct slice traceparent;
-    struct slice forward;   /* header lines of the client that go upstream */
+    struct slice forward;     /* header lines of the client that go upstream */
     struct slice pass_fields; /* the same, for passed-through paths only */
     struct slice client_key;  /* its credential, kept for `api_key: client` only */
     const struct gw_key *key;
@@ -77,10 +77,11 @@ struct exchange {
     struct slice upstream_id; /* the upstream's x-request-id */
     struct inflate *inflate;  /* the body comes packed */
     struct parse_job *job;    /* a large body being read on the pool */
+    size_t pass_bytes;        /* length of a body that is passed through, or STREAM_UNKNOWN */
     bool body_done;
     bool model_answered; /* some target has given content */
     bool counted_inflight;
-    const char *allow;        /* of a 405 */
+    const char *allow; /* of a 405 */
     struct block body;
     const struct endpoint *endpoint;
     struct llm_request request;
@@ -97,10 +98,10 @@ struct exchange {
 
     /* the end */
     enum gw_error error;
-    unsigned status;         /* sent to the client */
-    struct slice message;    /* of the error, when it says more than the row */
+    unsigned status;      /* sent to the client */
+    struct slice message; /* of the error, when it says more than the row */
     struct slice param;
-    const char *code;        /* instead of the row's */
+    const char *code;            /* instead of the row's */
     struct slice upstream_error; /* complete error body from upstream, in the client's dialect */
     unsigned upstream_status;    /* of that error, when the client is to get it */
     struct slice retry_fields;   /* Retry-After and rate-limit lines from upstream */
@@ -138,6 +139,8 @@ const char *pipeline_step_name(const struct exchange *x);
 /* To the last step: nothing is left but to settle. */
 void pipeline_to_settle(struct exchange *x);
 
+/* Is it a request to a model, rather than for the gateway itself? */
+bool pipeline_asks_model(const struct exchange *x);
 /* Straight to reading the body, which is there already: how child exchanges begin. */
 void pipeline_to_parse(struct exchange *x, enum llm_op op);
 
@@ -151,8 +154,8 @@ struct slice request_api_key(const struct http_head *h);
 /* The client has taken what had to wait. */
 void exchange_sink_drained(struct exchange *x);
 
-/* Sends to the sink; counts bytes, keeps `stage`, pauses the attempt while the client is slow. False:
- * the client is gone and the caller returns to the loop, for `x` may be settled. */
+/* Sends to the sink; counts bytes, keeps `stage`, pauses the attempt while the client is slow.
+ * False: the client is gone and the caller returns to the loop, for `x` may be settled. */
 NODISCARD bool exchange_send(struct exchange *x, const struct net_answer *head, struct slice body,
                              bool end);
 /* Lines that every answer carries: ids, target, attempts. Appends to `b`. */

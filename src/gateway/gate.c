@@ -80,6 +80,9 @@ void gate_set_limits(struct gate *g, int64_t inflight, int64_t queue)
 void gate_set_state(struct gate *g, enum gate_state state, int64_t inflight, int64_t queue)
 {
     g->state = (int)state;
-    permits_set(&g->permits, state == GATE_STARTING ? -1 : state == GATE_FAILED ? 0 : inflight,
+    permits_set(&g->permits,
+                state == GATE_STARTING ? -1
+                : state == GATE_FAILED ? 0
+                                       : inflight,
                 queue);
 }

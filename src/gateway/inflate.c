@@ -6,10 +6,10 @@
 
 #include "base/mem.h"
 
-#define RATIO_MAX  200            /* unpacked bytes for one packed */
-#define RATIO_FREE ((size_t)1 << 20) /* so much is unpacked whatever the ratio */
-#define STEP_BYTES ((size_t)65536)
-#define ZSTD_WINDOW_LOG_MAX 23    /* 8 MiB, as RFC 8878 recommends to support */
+#define RATIO_MAX           200               /* unpacked bytes for one packed */
+#define RATIO_FREE          ((size_t)1 << 20) /* so much is unpacked whatever the ratio */
+#define STEP_BYTES          ((size_t)65536)
+#define ZSTD_WINDOW_LOG_MAX 23 /* 8 MiB, as RFC 8878 recommends to support */
 
 struct inflate {
     z_stream gz;

@@ -18,8 +18,10 @@ struct endpoint {
     const char *allow; /* of a 405 */
 };
 
-#define ENDPOINT(path, method, kind, op) \
-    {{(path), sizeof(path) - 1}, HTTP_##method, ENDPOINT_##kind, (op), #method}
+#define ENDPOINT(path, method, kind, op)                                                           \
+    {                                                                                              \
+        {(path), sizeof(path) - 1}, HTTP_##method, ENDPOINT_##kind, (op), #method                  \
+    }
 
 /* Clients whose base URL lacks /v1 are served too. */
 static const struct endpoint endpoints[] = {
@@ -45,8 +47,7 @@ static const struct endpoint *find_endpoint(struct slice path)
     return one ? &model_endpoint : NULL;
 }
 
-static const struct gw_passthrough *find_passthrough(const struct gw_snapshot *s,
-                                                     struct slice path)
+static const struct gw_passthrough *find_passthrough(const struct gw_snapshot *s, struct slice path)
 {
     for (size_t i = 0; i < s->passthrough_n; i++) {
         const struct gw_passthrough *p = &s->passthrough[i];
@@ -120,11 +121,14 @@ static enum step_result step_read_body(struct exchange *x)
         return STEP_REPLY; /* found out while the body came */
     if (x->body_done)
         return STEP_NEXT;
+    if (x->endpoint->kind == ENDPOINT_PASS) { /* it is relayed as it comes, once a target takes it */
+        x->pass_bytes = h->chunked ? STREAM_UNKNOWN : (size_t)MAX_OF(h->content_length, INT64_C(0));
+        return STEP_NEXT;
+    }
     if (h->content_length > x->snapshot->limits.body_bytes)
-        return exchange_refuse(x, GW_BODY_TOO_LARGE,
-                               "The request body has %lld bytes; at most %lld are allowed.",
-                               (long long)h->content_length,
-                               (long long)x->snapshot->limits.body_bytes);
+        return exchange_refuse(
+            x, GW_BODY_TOO_LARGE, "The request body has %lld bytes; at most %lld are allowed.",
+            (long long)h->content_length, (long long)x->snapshot->limits.body_bytes);
     struct slice coding = http_field_get(h, HTTP_CONTENT_ENCODING);
     if (coding.n > 0 && !slice_eq_nocase(coding, SLICE("identity"))) {
         x->inflate = inflate_new(coding);
@@ -152,18 +156,25 @@ static enum gw_error append_body(struct exchange *x, struct slice data)
 void exchange_body(struct exchange *x, struct slice data)
 {
     x->bytes_in += (int64_t)data.n;
+    if (x->endpoint->kind == ENDPOINT_PASS) {
+        relay_request_body(x, data, false);
+        return;
+    }
     if (x->error != GW_OK)
         return;
-    x->error = x->inflate == NULL
-                   ? append_body(x, data)
-                   : inflate_feed(x->inflate, data, &x->worker->loop.blocks, &x->body,
-                                  (size_t)x->snapshot->limits.body_bytes);
+    x->error = x->inflate == NULL ? append_body(x, data)
+                                  : inflate_feed(x->inflate, data, &x->worker->loop.blocks,
+                                                 &x->body, (size_t)x->snapshot->limits.body_bytes);
     if (x->error != GW_OK)
         exchange_wake(x, WAIT_BODY);
 }
 
 void exchange_body_end(struct exchange *x)
 {
+    if (x->endpoint->kind == ENDPOINT_PASS) {
+        relay_request_body(x, SLICE_NONE, true);
+        return;
+    }
     if (x->inflate != NULL && x->error == GW_OK && !inflate_complete(x->inflate))
         x->error = GW_BODY_UNPACK;
     x->body_done = true;
@@ -183,8 +194,8 @@ static void run_job(uv_work_t *work)
 {
     struct parse_job *j = container_of(work, struct parse_job, work);
     struct exchange *x = j->exchange;
-    j->ok = openai_read_request(j->json, &x->arena, x->endpoint->op,
-                                slice_of(x->body.p, x->body.n), &x->request, &j->bad);
+    j->ok = openai_read_request(j->json, &x->arena, x->endpoint->op, slice_of(x->body.p, x->body.n),
+                                &x->request, &j->bad);
 }
 
 static void finish_job(uv_work_t *work, int status)
@@ -235,6 +246,8 @@ static enum step_result step_parse(struct exchange *x)
     } else {
         ok = parse_here(x, &bad);
     }
+    if (!ok && bad.no_memory)
+        return exchange_refuse(x, GW_NO_MEMORY, NULL);
     if (!ok) {
         x->param = arena_copy(&x->arena, slice_str(bad.param));
         x->code = bad.code;
@@ -254,9 +267,7 @@ static enum step_result step_route(struct exchange *x)
     }
     switch (gw_resolve(x->snapshot, name, &x->arena, &x->model, &x->direct, &hint)) {
     case RESOLVED_MODEL: x->metric_id = x->model->metric_id; break;
-    case RESOLVED_TARGET:
-        x->metric_id = worker_label_id(x->worker, x->direct.label, false);
-        break;
+    case RESOLVED_TARGET: x->metric_id = worker_label_id(x->worker, x->direct.label, false); break;
     case RESOLVED_AMBIGUOUS:
         x->param = SLICE("model");
         return exchange_refuse(x, GW_MODEL_AMBIGUOUS,
@@ -268,8 +279,8 @@ static enum step_result step_route(struct exchange *x)
             return exchange_refuse(x, GW_MODEL_NOT_FOUND, "The model `%.*s` does not exist.",
                                    SLICE_ARG(name));
         return exchange_refuse(x, GW_MODEL_NOT_FOUND,
-                               "The model `%.*s` does not exist. There are: %.*s.",
-                               SLICE_ARG(name), SLICE_ARG(hint));
+                               "The model `%.*s` does not exist. There are: %.*s.", SLICE_ARG(name),
+                               SLICE_ARG(hint));
     }
     metric_add(x->worker->metrics, MM_INFLIGHT, x->metric_id, 0, 1);
     x->counted_inflight = true;
@@ -338,9 +349,11 @@ static const struct {
     const char *name;
     enum step_result (*run)(struct exchange *x);
 } steps[] = {
-    {"read_head", step_read_head}, {"authenticate", step_authenticate}, {"local", step_local},
-    {"read_body", step_read_body}, {"parse", step_parse},               {"route", step_route},
-    {"attempt", step_attempt},     {"relay", step_relay},               {"settle", step_settle},
+    {"read_head", step_read_head}, {"authenticate", step_authenticate},
+    {"local", step_local},         {"read_body", step_read_body},
+    {"parse", step_parse},         {"route", step_route},
+    {"attempt", step_attempt},     {"relay", step_relay},
+    {"settle", step_settle},
 };
 #define STEP_PARSE  4
 #define STEP_SETTLE (ARRAY_LEN(steps) - 1)
@@ -353,6 +366,12 @@ enum step_result pipeline_step(struct exchange *x)
 const char *pipeline_step_name(const struct exchange *x)
 {
     return steps[x->step].name;
+}
+
+bool pipeline_asks_model(const struct exchange *x)
+{
+    return x->endpoint != NULL &&
+           (x->endpoint->kind == ENDPOINT_LLM || x->endpoint->kind == ENDPOINT_PASS);
 }
 
 void pipeline_to_settle(struct exchange *x)

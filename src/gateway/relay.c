@@ -271,8 +271,8 @@ static void relay_stream(struct attempt *a, struct slice data)
 static void gather(struct attempt *a, struct slice data, bool last)
 {
     struct exchange *x = a->exchange;
-    size_t limit = a->kind == ANSWER_ERROR ? ERROR_BODY_MAX
-                                           : (size_t)x->snapshot->limits.answer_bytes;
+    size_t limit =
+        a->kind == ANSWER_ERROR ? ERROR_BODY_MAX : (size_t)x->snapshot->limits.answer_bytes;
     if (last && a->held.n == 0) {
         a->whole = data;
         return;
@@ -318,8 +318,8 @@ static void end_whole(struct attempt *a)
     struct exchange *x = a->exchange;
     struct llm_scan scan;
     struct slice body = whole_body(a);
-    if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op, body,
-                            &scan)) {
+    if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op,
+                            body, &scan)) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
         return;
     }
@@ -359,8 +359,8 @@ static enum gw_error error_of_status(const struct attempt *a, unsigned *ret_stat
     return a->status >= 500 ? GW_UPSTREAM_ERROR : GW_UPSTREAM_REFUSED;
 }
 
-/* The upstream refused: its error in the client's dialect. Whose credential was bad is the gateway's
- * business, so that text stays in the log. */
+/* The upstream refused: its error in the client's dialect. Whose credential was bad is the
+ * gateway's business, so that text stays in the log. */
 static void end_error(struct attempt *a)
 {
     struct exchange *x = a->exchange;
@@ -417,14 +417,10 @@ static void on_end(struct net_lease *l)
 static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
 {
     static const enum gw_error errors[NET_FAILS_N] = {
-        [NET_FAIL_DNS] = GW_UPSTREAM_DNS,
-        [NET_FAIL_CONNECT] = GW_UPSTREAM_CONNECT,
-        [NET_FAIL_PROXY] = GW_UPSTREAM_PROXY,
-        [NET_FAIL_TLS] = GW_UPSTREAM_TLS,
-        [NET_FAIL_RESET] = GW_UPSTREAM_RESET,
-        [NET_FAIL_BAD_ANSWER] = GW_UPSTREAM_BAD_ANSWER,
-        [NET_FAIL_TRUNCATED] = GW_UPSTREAM_CUT,
-        [NET_FAIL_MEMORY] = GW_NO_MEMORY,
+        [NET_FAIL_DNS] = GW_UPSTREAM_DNS,       [NET_FAIL_CONNECT] = GW_UPSTREAM_CONNECT,
+        [NET_FAIL_PROXY] = GW_UPSTREAM_PROXY,   [NET_FAIL_TLS] = GW_UPSTREAM_TLS,
+        [NET_FAIL_RESET] = GW_UPSTREAM_RESET,   [NET_FAIL_BAD_ANSWER] = GW_UPSTREAM_BAD_ANSWER,
+        [NET_FAIL_TRUNCATED] = GW_UPSTREAM_CUT, [NET_FAIL_MEMORY] = GW_NO_MEMORY,
     };
     struct attempt *a = attempt_of(l);
     const struct exchange *x = a->exchange;
@@ -440,7 +436,26 @@ static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
         conclude(a, errors[why]);
 }
 
+void relay_request_body(struct exchange *x, struct slice data, bool last)
+{
+    struct attempt *a = x->attempt;
+    if (a == NULL || attempt_over(a))
+        return;
+    a->last_data_ns = net_now(&x->worker->loop);
+    bool more = net_lease_write(&a->lease, data, last);
+    if (!more && !last && x->client != NULL)
+        net_stream_pause_body(x->client);
+}
+
+static void on_writable(struct net_lease *l)
+{
+    struct exchange *x = attempt_of(l)->exchange;
+    if (x->client != NULL)
+        net_stream_read_body(x->client);
+}
+
 const struct net_lease_ops relay_ops = {
+    .on_writable = on_writable,
     .on_head = on_head,
     .on_body = on_body,
     .on_flush = on_flush,

@@ -45,7 +45,7 @@ static struct slice passing_fields(struct exchange *x, const struct http_head *h
 
 void request_keep_pass_fields(struct exchange *x, const struct http_head *h)
 {
-    static const enum http_name names[] = {HTTP_CONTENT_TYPE, HTTP_ACCEPT};
+    static const enum http_name names[] = {HTTP_CONTENT_TYPE, HTTP_CONTENT_ENCODING, HTTP_ACCEPT};
     struct buf *b = &x->worker->line;
     buf_reset(b);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {

@@ -44,8 +44,7 @@ static void put_request_id(struct exchange *x, struct buf *b)
     http_put_field(b, SLICE("x-request-id"), x->upstream_id.n > 0 ? x->upstream_id : x->id);
 }
 
-bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
-                  struct slice body)
+bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields, struct slice body)
 {
     struct buf fields;
     buf_init(&fields, FIELDS_BYTES);
@@ -53,9 +52,8 @@ bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields
     put_request_id(x, &fields);
     exchange_put_fields(x, &fields);
     buf_slice(&fields, extra_fields);
-    struct net_answer head = {.status = status,
-                              .fields = buf_view(&fields),
-                              .content_length = (int64_t)body.n};
+    struct net_answer head = {
+        .status = status, .fields = buf_view(&fields), .content_length = (int64_t)body.n};
     bool ok = exchange_send(x, &head, body, true);
     buf_done(&fields);
     return ok;
@@ -76,8 +74,7 @@ enum step_result respond_model(struct exchange *x, struct slice name)
     struct gw_target target;
     struct slice hint;
     struct buf body;
-    enum gw_resolved r =
-        gw_resolve(x->snapshot, name, &x->arena, &model, &target, &hint);
+    enum gw_resolved r = gw_resolve(x->snapshot, name, &x->arena, &model, &target, &hint);
     if (r != RESOLVED_MODEL && r != RESOLVED_TARGET)
         return exchange_refuse(x, GW_MODEL_NOT_FOUND, "The model `%.*s` does not exist.",
                                SLICE_ARG(name));

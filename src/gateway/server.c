@@ -1,4 +1,5 @@
-/* What the listeners call: health checks are answered at once, everything else becomes an exchange. */
+/* What the listeners call: health checks are answered at once, everything else becomes an exchange.
+ */
 #include "base/clock.h"
 #include "respond.h"
 #include "worker.h"

@@ -25,17 +25,13 @@ static int64_t since_us(const struct exchange *x, int64_t ns)
     return ns == 0 ? -1 : (ns - x->started_ns) / NS_PER_US;
 }
 
-static void put_us(struct json_writer *w, const char *key, int64_t us)
-{
-    if (us >= 0)
-        jw_field_i64(w, key, us);
-}
-
-static void put_tokens(struct json_writer *w, const char *key, int64_t n)
-{
-    if (n >= 0)
-        jw_field_i64(w, key, n);
-}
+/* A field that is left out where it is not known. */
+#define put_known(w, literal, v)                                                                   \
+    do {                                                                                           \
+        int64_t known_ = (v);                                                                      \
+        if (known_ >= 0)                                                                           \
+            jw_field_i64((w), literal, known_);                                                    \
+    } while (0)
 
 static void put_attempt(struct json_writer *w, const struct exchange *x, const struct attempt *a)
 {
@@ -46,11 +42,11 @@ static void put_attempt(struct json_writer *w, const struct exchange *x, const s
     if (a->status != 0)
         jw_field_i64(w, "status", a->status);
     jw_field_bool(w, "reused", a->reused);
-    put_us(w, "start_us", since_us(x, a->started_ns));
-    put_us(w, "sent_us", since_us(x, a->sent_ns));
-    put_us(w, "head_us", since_us(x, a->head_ns));
-    put_us(w, "first_us", since_us(x, a->first_content_ns));
-    put_us(w, "end_us", since_us(x, a->ended_ns));
+    put_known(w, "start_us", since_us(x, a->started_ns));
+    put_known(w, "sent_us", since_us(x, a->sent_ns));
+    put_known(w, "head_us", since_us(x, a->head_ns));
+    put_known(w, "first_us", since_us(x, a->first_content_ns));
+    put_known(w, "end_us", since_us(x, a->ended_ns));
     jw_close(w, '}');
 }
 
@@ -60,10 +56,10 @@ static void put_model(struct json_writer *w, const struct exchange *x)
         return;
     jw_field_string(w, "model", x->request.model);
     jw_field_bool(w, "stream", x->request.stream);
-    put_tokens(w, "input_tokens", x->usage.input);
-    put_tokens(w, "output_tokens", x->usage.output);
-    put_tokens(w, "cached_tokens", x->usage.cached);
-    put_tokens(w, "reasoning_tokens", x->usage.reasoning);
+    put_known(w, "input_tokens", x->usage.input);
+    put_known(w, "output_tokens", x->usage.output);
+    put_known(w, "cached_tokens", x->usage.cached);
+    put_known(w, "reasoning_tokens", x->usage.reasoning);
     if (x->usage.output < 0 && x->output_units > 0)
         jw_field_i64(w, "estimated_output_tokens", x->output_units);
 }
@@ -98,7 +94,7 @@ static void write_log(struct exchange *x)
     put_model(&w, x);
     jw_field_i64(&w, "bytes_in", x->bytes_in);
     jw_field_i64(&w, "bytes_out", x->bytes_out);
-    put_us(&w, "first_us", since_us(x, x->first_content_ns));
+    put_known(&w, "first_us", since_us(x, x->first_content_ns));
     jw_field_i64(&w, "duration_us", took / NS_PER_US);
     if (x->attempts_n > 0) {
         jw_key(&w, "attempts");
@@ -143,7 +139,8 @@ static void count(struct exchange *x)
     uint32_t model = x->model == NULL && x->direct.label.n > 0
                          ? worker_label_id(x->worker, x->direct.label, x->model_answered)
                          : x->metric_id;
-    metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
+    if (pipeline_asks_model(x))
+        metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
     metric_count(m, MP_BYTES_IN, x->bytes_in);
     metric_count(m, MP_BYTES_OUT, x->bytes_out);
     if (x->cancelled == GW_CLIENT_GONE)

@@ -52,6 +52,21 @@ static bool provider_has(const struct gw_provider *p, struct slice model)
     return false;
 }
 
+bool gw_exposes(const struct gw_snapshot *s, struct slice provider, struct slice model)
+{
+    for (size_t i = 0; i < s->expose_n; i++) {
+        struct slice rest = s->expose[i], head = slice_cut(&rest, '/');
+        if (slice_is(s->expose[i], "*"))
+            return true;
+        if (!slice_eq(head, provider))
+            continue;
+        bool prefix = rest.n > 0 && rest.p[rest.n - 1] == '*';
+        if (prefix ? slice_starts(model, slice_of(rest.p, rest.n - 1)) : slice_eq(model, rest))
+            return true;
+    }
+    return false;
+}
+
 /* "provider/model": the target when the provider exists and may be asked for. */
 static bool split_target(const struct gw_snapshot *s, struct slice name, struct gw_target *ret)
 {
@@ -59,7 +74,7 @@ static bool split_target(const struct gw_snapshot *s, struct slice name, struct 
     if (head.n == name.n || rest.n == 0)
         return false;
     struct gw_provider *p = strmap_get(&s->providers, head);
-    if (p == NULL || !p->exposed || p->engine)
+    if (p == NULL || p->engine || !gw_exposes(s, head, rest))
         return false;
     *ret = (struct gw_target){.provider = p, .model = rest, .label = name};
     return true;
@@ -82,7 +97,7 @@ static unsigned bare_name(const struct gw_snapshot *s, struct slice name, struct
         for (size_t i = 0; i < s->providers_n; i++) {
             struct gw_provider *p = &s->provider_list[i];
             bool may = listed ? provider_has(p, name) : p->models_n == 0;
-            if (!p->exposed || p->engine || !may)
+            if (p->engine || !may || !gw_exposes(s, p->name, name))
                 continue;
             *ret = p;
             if (++found <= HINTS_MAX)

@@ -46,8 +46,7 @@ static struct snapshot_use *use_new(struct gw_snapshot *s)
 
 static bool add_page(struct worker *w)
 {
-    struct exchange *page =
-        w->pages_n < SLOT_PAGES ? mem_calloc(SLOT_PAGE, sizeof *page) : NULL;
+    struct exchange *page = w->pages_n < SLOT_PAGES ? mem_calloc(SLOT_PAGE, sizeof *page) : NULL;
     if (page == NULL)
         return false;
     for (uint32_t i = 0; i < SLOT_PAGE; i++) {
@@ -162,7 +161,9 @@ static bool open_listeners(struct worker *w)
     for (size_t i = 0; i < c->listen_n; i++) {
         const struct gw_listen *l = &c->listen[i];
         struct net_listener_config config = {
-            .fd = l->fds_n > 1 ? l->fds[w->index] : w->index == 0 ? l->fds[0] : dup(l->fds[0]),
+            .fd = l->fds_n > 1    ? l->fds[w->index]
+                  : w->index == 0 ? l->fds[0]
+                                  : dup(l->fds[0]),
             .unix_socket = l->unix_socket,
             .proxy_protocol = l->proxy_protocol,
             .half_close_answer = l->half_close_answer,
@@ -343,8 +344,8 @@ void gateway_metrics(struct buf *out, void *gateway)
         {"weir_client_connections_refused_total", "Connections over the cap", METRIC_COUNTER,
          (double)g->counts.refused},
         {"weir_exchanges_open", "Requests under way", METRIC_GAUGE, (double)g->open},
-        {"weir_body_memory_bytes", "Memory held by request bodies and queued output",
-         METRIC_GAUGE, (double)g->budget.used_bytes},
+        {"weir_body_memory_bytes", "Memory held by request bodies and queued output", METRIC_GAUGE,
+         (double)g->budget.used_bytes},
         {"weir_log_dropped_total", "Log lines dropped because the output was blocked",
          METRIC_COUNTER, (double)log_dropped()},
     };

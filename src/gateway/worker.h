@@ -14,11 +14,12 @@
 #define GW_MSG_DRAIN    (NET_MSG_FREE + 2)
 #define GW_MSG_STOP     (NET_MSG_FREE + 3)
 
-#define SLOT_PAGE  64u /* exchanges are made in pages and reused, so that late messages find them */
+#define SLOT_PAGE 64u /* exchanges are made in pages and reused, so that late messages find them   \
+                       */
 #define SLOT_PAGES 4096u
 
-/* A snapshot and how many of this worker's exchanges use it: counted here, so that the shared counter
- * is touched once per worker and reload. */
+/* A snapshot and how many of this worker's exchanges use it: counted here, so that the shared
+ * counter is touched once per worker and reload. */
 struct snapshot_use {
     struct gw_snapshot *snapshot; /* a reference */
     int64_t exchanges;
@@ -39,15 +40,15 @@ struct worker {
     struct list open; /* exchanges */
     int64_t open_n;
     struct json_parser *json;
-    struct buf out;     /* what the running callback relays to a client */
-    struct buf events;  /* joined data of events with several lines */
-    struct buf line;    /* access log line */
+    struct buf out;    /* what the running callback relays to a client */
+    struct buf events; /* joined data of events with several lines */
+    struct buf line;   /* access log line */
     struct metric_shard *metrics;
     struct log_ring *log;
     struct {
         uint64_t hash;
         uint32_t id;
-    } labels[256]; /* metric ids of names that are no alias */
+    } labels[256];                /* metric ids of names that are no alias */
     uint64_t id_random, id_count; /* of request ids */
     bool draining;
 };

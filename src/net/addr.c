@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "base/buf.h"
+
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
 struct net_addr net_addr_of(const struct sockaddr *sa)
@@ -47,8 +49,16 @@ socklen_t net_addr_sockaddr(const struct net_addr *a, struct sockaddr_storage *r
 
 struct slice net_addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT])
 {
-    if (a->family == AF_INET || a->family == AF_INET6)
-        return slice_str(inet_ntop(a->family, a->bytes, out, NET_ADDR_TEXT));
+    if (a->family == AF_INET) { /* inet_ntop would go through sprintf, for every log line */
+        size_t n = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            n += u64_digits(a->bytes[i], out + n);
+            out[n++] = i < 3 ? '.' : '\0';
+        }
+        return slice_of(out, n - 1);
+    }
+    if (a->family == AF_INET6)
+        return slice_str(inet_ntop(AF_INET6, a->bytes, out, NET_ADDR_TEXT));
     return a->family == AF_UNIX ? SLICE("unix") : SLICE("unknown");
 }
 

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "tls.h"
 
-#define CONN_MAGIC   0x434f4e4eu
+#define CONN_MAGIC 0x434f4e4eu
 
 /* Output that the kernel has not taken yet: what a uv_write carries now, and what came after it. */
 struct conn_output {
@@ -256,8 +256,7 @@ static enum net_io write_tls(struct conn *c, const struct slice *parts, unsigned
     return io;
 }
 
-enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n,
-                       unsigned stable_from)
+enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n, unsigned stable_from)
 {
     uv_buf_t bufs[CONN_PARTS_MAX];
     CHECK_MAGIC(c, CONN_MAGIC);

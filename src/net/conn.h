@@ -1,6 +1,6 @@
-/* One socket, TCP or Unix, with or without TLS: the only place that touches libuv streams. Reading is
- * pushed from the thread's shared read window; output that the socket does not take is queued, and
- * its owner is told to wait. */
+/* One socket, TCP or Unix, with or without TLS: the only place that touches libuv streams. Reading
+ * is pushed from the thread's shared read window; output that the socket does not take is queued,
+ * and its owner is told to wait. */
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
@@ -64,6 +64,7 @@ void conn_read_stop(struct conn *c);
 /* Writes `n` (at most CONN_PARTS_MAX) parts in one go. Parts from index `stable_from` on stay in
  * place until on_drain or conn_close, so that what is queued of them needs no copy. */
 #define CONN_PARTS_MAX 20
+#define CONN_JOIN_MAX  ((size_t)16384) /* up to here joining parts is cheaper than writing them */
 NODISCARD enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n,
                                  unsigned stable_from);
 

@@ -22,7 +22,8 @@ struct upstream_dial {
 static void try_next(struct upstream_dial *d);
 static void start_tls(struct upstream_dial *d);
 
-/* The dial is over; whatever is left of it closes. The place under the cap stays with the winner. */
+/* The dial is over; whatever is left of it closes. The place under the cap stays with the winner.
+ */
 static void dial_free(struct upstream_dial *d, bool keep_winner)
 {
     struct upstream_conn *winner = keep_winner ? d->winner : NULL;
@@ -259,8 +260,8 @@ void dial_on_data(struct upstream_conn *uc, struct slice data)
     struct http_head h;
     const char *why;
     buf_slice(&uc->head, data);
-    int n = uc->head.failed ? -1
-                            : http1_head_length(HTTP1_ANSWER, buf_view(&uc->head), &uc->scanned);
+    int n =
+        uc->head.failed ? -1 : http1_head_length(HTTP1_ANSWER, buf_view(&uc->head), &uc->scanned);
     if (n == 0)
         return;
     bool ok = n > 0 && (size_t)n == uc->head.n &&
@@ -285,6 +286,7 @@ void dial_on_end(struct upstream_conn *uc, int err)
     if (uc->state == UC_PROXY)
         dial_fail(d, NET_FAIL_PROXY, "connection closed");
     else if (uc->state == UC_TLS)
-        dial_fail(d, NET_FAIL_TLS, err == CONN_BAD_TLS ? tls_error(uc->conn.tls)
-                                                       : "connection closed in the handshake");
+        dial_fail(d, NET_FAIL_TLS,
+                  err == CONN_BAD_TLS ? tls_error(uc->conn.tls)
+                                      : "connection closed in the handshake");
 }

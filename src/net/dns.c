@@ -108,7 +108,8 @@ static void on_tick(uv_timer_t *t)
         uv_timer_stop(t);
 }
 
-static char servers[256]; /* "10.0.0.2:53,..." instead of the system's; set before any thread runs */
+static char
+    servers[256]; /* "10.0.0.2:53,..." instead of the system's; set before any thread runs */
 
 bool net_dns_servers(struct slice csv)
 {
@@ -127,8 +128,7 @@ static struct net_dns *dns_new(struct net_loop *loop)
         .timeout = 1500, .tries = 2, .sock_state_cb = on_socket_state, .sock_state_cb_data = dns};
     pthread_once(&library_once, init_library);
     int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    if (dns == NULL || tick == NULL ||
-        ares_init_options(&dns->channel, &o, mask) != ARES_SUCCESS) {
+    if (dns == NULL || tick == NULL || ares_init_options(&dns->channel, &o, mask) != ARES_SUCCESS) {
         mem_free(dns);
         mem_free(tick);
         return NULL;
@@ -170,7 +170,8 @@ static unsigned interleave(const struct ares_addrinfo *info, struct dns_addrs *r
     *ret_ttl = 0;
     ret->n = 0;
     next[0] = next[1] = info->nodes;
-    for (unsigned turn = 0; ret->n < DNS_ADDRS_MAX && (next[0] != NULL || next[1] != NULL); turn++) {
+    for (unsigned turn = 0; ret->n < DNS_ADDRS_MAX && (next[0] != NULL || next[1] != NULL);
+         turn++) {
         const struct ares_addrinfo_node **at = &next[turn % 2];
         int family = turn % 2 == 0 ? first : (first == AF_INET ? AF_INET6 : AF_INET);
         while (*at != NULL && (*at)->ai_family != family)

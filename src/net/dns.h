@@ -1,5 +1,5 @@
-/* Names to addresses, per thread, through c-ares: literals at once, answers cached for their TTL, the
- * last good answer served when a resolver fails or is silent. A dead resolver delays only the
+/* Names to addresses, per thread, through c-ares: literals at once, answers cached for their TTL,
+ * the last good answer served when a resolver fails or is silent. A dead resolver delays only the
  * names it is asked for. */
 #ifndef NET_DNS_H
 #define NET_DNS_H

@@ -2,6 +2,7 @@
 #include "net/http.h"
 
 #include "base/hash.h"
+#include "http1.h"
 
 static const struct slice names[HTTP_NAMES_N] = {
 #define X(id, text) [HTTP_##id] = {(text), sizeof(text) - 1},
@@ -30,12 +31,31 @@ __attribute__((constructor)) static void fill_name_slots(void)
     }
 }
 
+/* Is `name`, a token, the known name of the same length? In tokens, bit 0x20 is all that tells the
+ * cases of a letter apart, and it turns no other byte of a token into one that known names have. */
+static bool same_name(struct slice known, struct slice name)
+{
+    size_t i = 0;
+    for (; i + 8 <= name.n; i += 8) {
+        uint64_t a, b;
+        memcpy(&a, known.p + i, 8);
+        memcpy(&b, name.p + i, 8);
+        if (a != (b | UINT64_C(0x2020202020202020)))
+            return false;
+    }
+    for (; i < name.n; i++) {
+        if (known.p[i] != (name.p[i] | 0x20))
+            return false;
+    }
+    return true;
+}
+
 enum http_name http_name_of(struct slice name)
 {
     if (name.n == 0)
         return HTTP_OTHER;
     for (unsigned at = name_hash(name); name_slots[at] != 0; at = (at + 1) % NAME_SLOTS) {
-        if (slice_eq_nocase(names[name_slots[at]], name))
+        if (names[name_slots[at]].n == name.n && same_name(names[name_slots[at]], name))
             return (enum http_name)name_slots[at];
     }
     return HTTP_OTHER;
@@ -119,29 +139,9 @@ const char *http_status_text(unsigned status)
     }
 }
 
-static bool is_token(struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c <= ' ' || c >= 0x7F || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
-            return false;
-    }
-    return s.n > 0;
-}
-
-static bool is_value(struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F)
-            return false;
-    }
-    return true;
-}
-
 void http_put_field(struct buf *b, struct slice name, struct slice value)
 {
-    if (!is_token(name) || !is_value(value))
+    if (!http1_is_token(name) || !http1_is_value(value))
         return;
     buf_slice(b, name);
     buf_lit(b, ": ");

@@ -11,12 +11,12 @@
 #define C_HEX    16
 
 #define ALPHA_NUM (C_TCHAR | C_VALUE | C_TARGET | C_HOST)
-#define RANGE_10(first, v)                                                                     \
-    [(first)] = (v), [(first) + 1] = (v), [(first) + 2] = (v), [(first) + 3] = (v),            \
-    [(first) + 4] = (v), [(first) + 5] = (v), [(first) + 6] = (v), [(first) + 7] = (v),        \
+#define RANGE_10(first, v)                                                                         \
+    [(first)] = (v), [(first) + 1] = (v), [(first) + 2] = (v), [(first) + 3] = (v),                \
+    [(first) + 4] = (v), [(first) + 5] = (v), [(first) + 6] = (v), [(first) + 7] = (v),            \
     [(first) + 8] = (v), [(first) + 9] = (v)
-#define RANGE_6(first, v)                                                                      \
-    [(first)] = (v), [(first) + 1] = (v), [(first) + 2] = (v), [(first) + 3] = (v),            \
+#define RANGE_6(first, v)                                                                          \
+    [(first)] = (v), [(first) + 1] = (v), [(first) + 2] = (v), [(first) + 3] = (v),                \
     [(first) + 4] = (v), [(first) + 5] = (v)
 #define RANGE_16(first, v) RANGE_10(first, v), RANGE_6((first) + 10, v)
 
@@ -62,9 +62,14 @@ static const uint8_t byte_class[256] = {
     ['|'] = C_TCHAR | C_VALUE | C_TARGET,
     ['}'] = C_VALUE,
     ['~'] = C_TCHAR | C_VALUE | C_TARGET | C_HOST,
-    RANGE_16(0x80, C_VALUE), RANGE_16(0x90, C_VALUE), RANGE_16(0xA0, C_VALUE),
-    RANGE_16(0xB0, C_VALUE), RANGE_16(0xC0, C_VALUE), RANGE_16(0xD0, C_VALUE),
-    RANGE_16(0xE0, C_VALUE), RANGE_16(0xF0, C_VALUE),
+    RANGE_16(0x80, C_VALUE),
+    RANGE_16(0x90, C_VALUE),
+    RANGE_16(0xA0, C_VALUE),
+    RANGE_16(0xB0, C_VALUE),
+    RANGE_16(0xC0, C_VALUE),
+    RANGE_16(0xD0, C_VALUE),
+    RANGE_16(0xE0, C_VALUE),
+    RANGE_16(0xF0, C_VALUE),
 };
 
 /* How many bytes at the start of `s` are of class `c`. */
@@ -76,10 +81,31 @@ static size_t span(struct slice s, uint8_t c)
     return i;
 }
 
-/* A finished line without its CRLF: only bytes that may stand in a field value. */
-static bool line_clean(struct slice line)
+bool http1_is_token(struct slice s)
 {
-    return span(line, C_VALUE) == line.n;
+    return s.n > 0 && span(s, C_TCHAR) == s.n;
+}
+
+/* Bytes of `w` that are below 0x20 or DEL, as set high bits; a byte above 0x7F may set the bit of
+ * its neighbour too, so that a hit has to be looked at (after "Bit Twiddling Hacks", S. E.
+ * Anderson). */
+static uint64_t suspicious(uint64_t w)
+{
+    const uint64_t ones = UINT64_MAX / 255, high = ones * 0x80;
+    uint64_t del = w ^ (ones * 0x7F);
+    return ((w - ones * 0x20) | ((del - ones) & ~del)) & ~w & high;
+}
+
+bool http1_is_value(struct slice s)
+{
+    while (s.n >= 8) {
+        uint64_t w;
+        memcpy(&w, s.p, 8);
+        if (unlikely(suspicious(w)) && span(slice_of(s.p, 8), C_VALUE) != 8)
+            return false;
+        s = slice_of(s.p + 8, s.n - 8);
+    }
+    return span(s, C_VALUE) == s.n;
 }
 
 static int too_large(struct slice s)
@@ -108,7 +134,7 @@ int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
             return 0;
         }
         size_t n = (size_t)(lf - rest.p);
-        if (n == 0 || lf[-1] != '\r' || !line_clean(slice_of(rest.p, n - 1)))
+        if (n == 0 || lf[-1] != '\r' || !http1_is_value(slice_of(rest.p, n - 1)))
             return -400;
         bool first = *scanned == 0;
         *scanned += n + 1;
@@ -130,7 +156,8 @@ static struct slice next_line(struct slice *s)
     return line;
 }
 
-/* In an answer spaces before the colon are taken away (RFC 9112 5.1); in a request they are refused.
+/* In an answer spaces before the colon are taken away (RFC 9112 5.1); in a request they are
+ * refused.
  */
 static int parse_fields(enum http1_kind kind, struct slice s, struct http_field *fields,
                         struct http_head *h, const char **ret_why)
@@ -207,9 +234,7 @@ static void read_framing(struct http_head *h, struct framing *f)
         case HTTP_TRANSFER_ENCODING: note_coding(v, f, h); break;
         case HTTP_HOST: f->hosts++, h->authority = v; break;
         case HTTP_UPGRADE: h->upgrade = true; break;
-        case HTTP_EXPECT:
-            h->expect_continue = slice_eq_nocase(v, SLICE("100-continue"));
-            break;
+        case HTTP_EXPECT: h->expect_continue = slice_eq_nocase(v, SLICE("100-continue")); break;
         case HTTP_CONNECTION:
             f->close |= list_has(v, SLICE("close"));
             f->keep_alive |= list_has(v, SLICE("keep-alive"));
@@ -343,8 +368,7 @@ static int parse_request_line(struct slice line, struct http_head *h, struct sli
 }
 
 /* RFC 9112 section 6, with every doubt refused. */
-static int check_request_framing(struct http_head *h, const struct framing *f,
-                                 const char **ret_why)
+static int check_request_framing(struct http_head *h, const struct framing *f, const char **ret_why)
 {
     *ret_why = "malformed Content-Length";
     if (f->bad_length || f->lengths > 1)

@@ -1,9 +1,13 @@
-/* Strict HTTP/1.1 (RFC 9112): heads and the chunked coding. One parser for both directions; whatever
- * is doubtful is refused, because other parsers stand behind and in front of us. */
+/* Strict HTTP/1.1 (RFC 9112): heads and the chunked coding. One parser for both directions;
+ * whatever is doubtful is refused, because other parsers stand behind and in front of us. */
 #ifndef NET_HTTP1_H
 #define NET_HTTP1_H
 
 #include "net/http.h"
+
+/* Only bytes of a token (RFC 9110 5.6.2), and at least one / only bytes that a field value may have. */
+bool http1_is_token(struct slice s);
+bool http1_is_value(struct slice s);
 
 enum http1_kind { HTTP1_REQUEST, HTTP1_ANSWER };
 
@@ -36,12 +40,12 @@ enum http1_chunk_state {
 /* Decoder of the chunked coding; all zero at the start. */
 struct http1_chunked {
     enum http1_chunk_state state;
-    uint64_t left;         /* bytes of the current chunk, or its size so far */
-    uint32_t digits;       /* of the size line */
-    uint32_t line;         /* bytes of the size line or of the trailer line so far */
-    uint32_t trailer;      /* bytes of the trailer section */
+    uint64_t left;           /* bytes of the current chunk, or its size so far */
+    uint32_t digits;         /* of the size line */
+    uint32_t line;           /* bytes of the size line or of the trailer line so far */
+    uint32_t trailer;        /* bytes of the trailer section */
     uint64_t overhead, data; /* of the whole body */
-    bool trailer_name;     /* the trailer line has its colon */
+    bool trailer_name;       /* the trailer line has its colon */
 };
 
 /* Decodes from the front of `*in`, which is moved on. 1: `*ret` is the next piece of data.

@@ -2,8 +2,8 @@
 #include "base/mem.h"
 #include "pool.h"
 
-#define LEASE_MAGIC  0x4c454153u
-#define INTERIM_MAX  16 /* 1xx heads before the final one */
+#define LEASE_MAGIC 0x4c454153u
+#define INTERIM_MAX 16 /* 1xx heads before the final one */
 
 void lease_enter(struct net_lease *l, enum lease_phase phase)
 {
@@ -77,7 +77,7 @@ static bool resend(struct net_lease *l)
     struct upstream_conn *uc = l->conn;
     struct pool *p = uc->pool;
     bool nothing_read = uc->head.n == 0 && uc->interim == 0 && l->phase != LEASE_BODY;
-    if (!l->reused || l->resent || !nothing_read)
+    if (l->request->streamed || !l->reused || l->resent || !nothing_read)
         return false;
     l->resent = true;
     drop_conn(l);
@@ -100,7 +100,9 @@ static void put_head(struct buf *b, const struct net_lease *l)
     buf_slice(b, l->upstream->authority);
     buf_lit(b, "\r\n");
     buf_slice(b, r->fields);
-    if (r->has_body) {
+    if (r->streamed && r->body_bytes == STREAM_UNKNOWN) {
+        buf_lit(b, "Transfer-Encoding: chunked\r\n");
+    } else if (r->has_body || r->streamed) {
         buf_lit(b, "Content-Length: ");
         buf_i64(b, (int64_t)r->body_bytes);
         buf_lit(b, "\r\n");
@@ -121,15 +123,44 @@ void lease_send(struct net_lease *l, struct upstream_conn *uc)
     uc->chunked = (struct http1_chunked){0};
     ASSERT(l->request->body_parts <= LEASE_BODY_PARTS_MAX);
     put_head(head, l);
+    bool joined = !l->request->streamed && l->request->body_bytes <= CONN_JOIN_MAX;
+    for (unsigned i = 0; i < l->request->body_parts && joined; i++)
+        buf_slice(head, l->request->body[i]);
     parts[n++] = buf_view(head);
-    for (unsigned i = 0; i < l->request->body_parts; i++)
+    for (unsigned i = 0; i < l->request->body_parts && !joined; i++)
         parts[n++] = l->request->body[i];
     enum net_io io = head->failed ? NET_FAIL : conn_write(&uc->conn, parts, n, 1);
     buf_reset(head);
     if (io != NET_FAIL)
-        lease_enter(l, io == NET_WAIT ? LEASE_WRITE : LEASE_HEAD);
+        lease_enter(l, io == NET_WAIT || l->request->streamed ? LEASE_WRITE : LEASE_HEAD);
     else if (!resend(l))
         lease_fail(l, NET_FAIL_RESET, "while the request was written");
+    if (io == NET_OK && l->request->streamed)
+        l->ops->on_writable(l);
+}
+
+bool net_lease_write(struct net_lease *l, struct slice piece, bool last)
+{
+    bool chunked = l->request->body_bytes == STREAM_UNKNOWN;
+    struct slice parts[3];
+    char size_line[18];
+    unsigned n = 0;
+    if (l->phase != LEASE_WRITE)
+        return true;
+    if (chunked && piece.n > 0)
+        parts[n++] = slice_of(size_line, http1_chunk_header(piece.n, size_line));
+    if (piece.n > 0)
+        parts[n++] = piece;
+    if (chunked && (piece.n > 0 || last))
+        parts[n++] = !last ? SLICE("\r\n") : piece.n > 0 ? SLICE("\r\n0\r\n\r\n") : SLICE("0\r\n\r\n");
+    enum net_io io = n > 0 ? conn_write(&l->conn->conn, parts, n, n) : NET_OK;
+    l->body_sent = last;
+    if (io == NET_FAIL) {
+        lease_fail(l, NET_FAIL_RESET, "while the request was written");
+        return false;
+    }
+    lease_enter(l, io == NET_OK && last ? LEASE_HEAD : LEASE_WRITE);
+    return io == NET_OK;
 }
 
 /* The answer is complete; `rest` bytes behind it make the connection useless. */
@@ -147,14 +178,18 @@ static void finish(struct upstream_conn *uc, size_t rest)
 static void set_framing(struct upstream_conn *uc, const struct http_head *h)
 {
     bool none = uc->lease->request->method == HTTP_HEAD || h->status == 204 || h->status == 304;
-    uc->body = none ? BODY_COUNTED : h->chunked ? BODY_CHUNKED
-               : h->content_length >= 0 ? BODY_COUNTED : BODY_TO_END;
+    uc->body = none                     ? BODY_COUNTED
+               : h->chunked             ? BODY_CHUNKED
+               : h->content_length >= 0 ? BODY_COUNTED
+                                        : BODY_TO_END;
     uc->left = none ? 0 : h->content_length;
-    uc->keep = h->keep_alive && uc->body != BODY_TO_END;
+    const struct net_lease *l = uc->lease;
+    bool request_sent = !l->request->streamed || l->body_sent;
+    uc->keep = h->keep_alive && uc->body != BODY_TO_END && request_sent;
 }
 
-/* Finds the head in what came before and `*data`; what belongs to it is taken off `*data`. 1: `*ret`
- * is the block. 0: more is needed. -1: not acceptable. */
+/* Finds the head in what came before and `*data`; what belongs to it is taken off `*data`. 1:
+ * `*ret` is the block. 0: more is needed. -1: not acceptable. */
 static int collect_head(struct upstream_conn *uc, struct slice *data, struct slice *ret)
 {
     size_t before = uc->head.n;
@@ -297,7 +332,11 @@ static void on_end(struct conn *c, int err)
 static void on_drain(struct conn *c)
 {
     struct net_lease *l = uc_of(c)->lease;
-    if (l != NULL && l->phase == LEASE_WRITE)
+    if (l == NULL || l->phase != LEASE_WRITE)
+        return;
+    if (l->request->streamed && !l->body_sent)
+        l->ops->on_writable(l);
+    else
         lease_enter(l, LEASE_HEAD);
 }
 

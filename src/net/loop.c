@@ -9,10 +9,10 @@
 #include "pool.h"
 #include "tls.h"
 
-#define LOOP_MAGIC     0x4c4f4f50u
-#define SCRATCH_BYTES  ((size_t)8 << 20)
-#define KEEP_CHUNKS    1024
-#define KEEP_BLOCKS    ((size_t)16 << 20)
+#define LOOP_MAGIC    0x4c4f4f50u
+#define SCRATCH_BYTES ((size_t)8 << 20)
+#define KEEP_CHUNKS   1024
+#define KEEP_BLOCKS   ((size_t)16 << 20)
 
 static void on_alarm(uv_timer_t *t)
 {

@@ -108,7 +108,8 @@ void pools_free(struct net_pools *ps)
     mem_free(ps);
 }
 
-/* On the thread that gave a place back, under the permits' lock. The message carries a reference. */
+/* On the thread that gave a place back, under the permits' lock. The message carries a reference.
+ */
 static void post_grant(struct permit_waiter *w)
 {
     struct net_lease *l = container_of(w, struct net_lease, permit);
@@ -160,7 +161,7 @@ static void wait_for_place(struct pool *p, struct net_lease *l)
 
 void pool_serve(struct pool *p, struct net_lease *l)
 {
-    if (!l->resent) { /* what resends wants a new connection */
+    if (!l->resent && !l->request->streamed) { /* what cannot be sent twice wants a new one */
         struct list *newest = list_pop_front(&p->idle);
         if (newest != NULL) {
             l->reused = true;
@@ -201,7 +202,8 @@ void pool_release(struct upstream_conn *uc)
             p->resume = s;
         }
     }
-    bool keep = uc->keep && !conn_full(&uc->conn) && !uc->conn.ended && conn_read_start(&uc->conn) == 0;
+    bool keep =
+        uc->keep && !conn_full(&uc->conn) && !uc->conn.ended && conn_read_start(&uc->conn) == 0;
     struct net_lease *l = keep ? pop_waiting(p) : NULL;
     if (l != NULL) {
         l->reused = true;

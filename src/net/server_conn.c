@@ -8,11 +8,12 @@
 #include "base/mem.h"
 #include "tls.h"
 
-#define AHEAD_MAX    ((size_t)65536) /* what a client may send before its turn */
-#define DISCARD_MAX  ((int64_t)65536) /* unread body that is worth reading to keep the connection */
-#define LINGER_NS    (2 * NS_PER_S)
-#define MIN_RATE     1000 /* bytes per second of a request body, over the body window */
-#define BLANK_MAX    4    /* bytes of empty lines before a request */
+#define AHEAD_MAX   ((size_t)65536)  /* what a client may send before its turn */
+#define DISCARD_MAX ((int64_t)65536) /* unread body that is worth reading to keep the connection   \
+                                      */
+#define LINGER_NS (2 * NS_PER_S)
+#define MIN_RATE  1000 /* bytes per second of a request body, over the body window */
+#define BLANK_MAX 4    /* bytes of empty lines before a request */
 
 static const struct conn_ops ops;
 static void process(struct net_stream *s, struct slice data);
@@ -46,8 +47,8 @@ static int64_t deadline(const struct net_stream *s)
     return INT64_MAX;
 }
 
-/* Moves the timer to the deadline, or to a later look when there is none. Setting it earlier costs a
- * heap operation, which the usual round idle - answer - idle avoids. */
+/* Moves the timer to the deadline, or to a later look when there is none. Setting it earlier costs
+ * a heap operation, which the usual round idle - answer - idle avoids. */
 static void arm(struct net_stream *s)
 {
     int64_t look = net_now(s->conn.loop) + limits(s)->idle_ns;
@@ -210,36 +211,54 @@ static void answer_ended(struct net_stream *s)
         process(s, SLICE_NONE);
 }
 
+/* Head, chunk framing and small bodies are joined in the scratch buffer, large parts go by reference.
+ * Returns the number of parts in `out`. */
+static unsigned frame(struct net_stream *s, const struct net_answer *head,
+                      const struct slice *parts, unsigned n, bool end, struct slice *out)
+{
+    struct buf *b = s->conn.loop->scratch;
+    char size_line[18];
+    size_t total = 0;
+    unsigned used = 0;
+    buf_reset(b);
+    if (head != NULL)
+        put_head(b, s, head);
+    for (unsigned i = 0; i < n && !s->head_only; i++)
+        total += parts[i].n;
+    if (s->chunking && total > 0)
+        buf_append(b, size_line, http1_chunk_header(total, size_line));
+    bool joined = total <= CONN_JOIN_MAX;
+    for (unsigned i = 0; i < n && total > 0 && joined; i++)
+        buf_slice(b, parts[i]);
+    struct slice tail = SLICE_NONE;
+    if (s->chunking && total > 0)
+        tail = end ? SLICE("\r\n0\r\n\r\n") : SLICE("\r\n");
+    else if (s->chunking && end)
+        tail = SLICE("0\r\n\r\n");
+    if (joined)
+        buf_slice(b, tail);
+    if (b->n > 0)
+        out[used++] = buf_view(b);
+    for (unsigned i = 0; i < n && !joined; i++)
+        out[used++] = parts[i];
+    if (!joined && tail.n > 0)
+        out[used++] = tail;
+    return used;
+}
+
 enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *head,
                               const struct slice *parts, unsigned n, bool end)
 {
     struct slice out[CONN_PARTS_MAX];
-    char size_line[18];
     struct buf *b = s->conn.loop->scratch;
-    size_t total = 0;
-    unsigned used = 0;
     ASSERT(held(s) && n <= 8);
     if (s->state == SC_CLOSING)
         return NET_SENT_GONE;
-    buf_reset(b);
-    if (head != NULL) {
-        put_head(b, s, head);
-        out[used++] = buf_view(b);
-    }
-    for (unsigned i = 0; i < n; i++)
-        total += parts[i].n;
-    if (s->head_only)
-        total = 0;
-    if (s->chunking && total > 0)
-        out[used++] = slice_of(size_line, http1_chunk_header(total, size_line));
-    for (unsigned i = 0; i < n && total > 0; i++) {
-        if (parts[i].n > 0)
-            out[used++] = parts[i];
-    }
-    if (s->chunking && (end || total > 0))
-        out[used++] = end ? (total > 0 ? SLICE("\r\n0\r\n\r\n") : SLICE("0\r\n\r\n")) : SLICE("\r\n");
+    unsigned used = frame(s, head, parts, n, end, out);
     bool was_full = conn_full(&s->conn);
-    enum net_io io = b->failed ? NET_FAIL : used > 0 ? conn_write(&s->conn, out, used, used) : NET_OK;
+    enum net_io io = NET_OK;
+    if (used > 0)
+        io = b->failed ? NET_FAIL : conn_write(&s->conn, out, used, used);
     buf_reset(b);
     if (io == NET_FAIL) {
         s->answer = ANSWER_DONE;

@@ -8,12 +8,12 @@
 #include "net/server.h"
 
 enum sc_state {
-    SC_PROXY,   /* waiting for a PROXY v2 header */
-    SC_IDLE,    /* between requests */
-    SC_HEAD,    /* part of a head is here */
-    SC_BODY,    /* the request has been handed on; its body is coming or waits to be asked for */
-    SC_ANSWER,  /* the body is complete, the answer is not */
-    SC_LINGER,  /* our end is closed; input is thrown away until the client ends */
+    SC_PROXY,  /* waiting for a PROXY v2 header */
+    SC_IDLE,   /* between requests */
+    SC_HEAD,   /* part of a head is here */
+    SC_BODY,   /* the request has been handed on; its body is coming or waits to be asked for */
+    SC_ANSWER, /* the body is complete, the answer is not */
+    SC_LINGER, /* our end is closed; input is thrown away until the client ends */
     SC_CLOSING,
 };
 
@@ -28,12 +28,12 @@ struct net_stream {
     struct list node; /* in net_listener.conns */
     void *data;
     struct timer timer;
-    int64_t since_ns;    /* of the state, or of the last progress in it */
-    int64_t started_ns;  /* first byte of the request */
+    int64_t since_ns;   /* of the state, or of the last progress in it */
+    int64_t started_ns; /* first byte of the request */
     int64_t body_start_ns;
-    int64_t stalled_ns;  /* since when the client has taken none of the queued output */
-    size_t queued_seen;  /* queued output when last looked */
-    struct buf in;       /* bytes that wait: part of a head, or what the client sent ahead */
+    int64_t stalled_ns; /* since when the client has taken none of the queued output */
+    size_t queued_seen; /* queued output when last looked */
+    struct buf in;      /* bytes that wait: part of a head, or what the client sent ahead */
     size_t scanned;
     struct net_addr peer;
     struct http1_chunked chunked;
@@ -74,7 +74,8 @@ void server_conn_break(struct net_stream *s, enum net_gone why);
 void listener_forget(struct net_listener *l, struct net_stream *s);
 
 /* PROXY protocol v2 (haproxy.org/download/2.8/doc/proxy-protocol.txt): > 0: length of the header in
- * `s`, with the source address in `*ret` when it names one. 0: more is needed. -1: no such header. */
+ * `s`, with the source address in `*ret` when it names one. 0: more is needed. -1: no such header.
+ */
 int proxy_v2_parse(struct slice s, struct net_addr *ret);
 
 #endif

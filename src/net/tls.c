@@ -11,15 +11,15 @@
 #define RECORD_BYTES ((size_t)16384)
 
 struct tls_scratch {
-    struct buf out;   /* ciphertext to be sent */
+    struct buf out;    /* ciphertext to be sent */
     struct buf joined; /* parts joined into whole records */
-    char *plain;      /* PLAIN_BYTES of received plaintext */
+    char *plain;       /* PLAIN_BYTES of received plaintext */
 };
 
 struct tls_session {
     SSL *ssl;
     struct net_loop *loop;
-    struct slice in; /* ciphertext not consumed yet */
+    struct slice in;    /* ciphertext not consumed yet */
     SSL_SESSION *fresh; /* newest ticket of the peer, for clients */
     bool secured;
     char error[160];
@@ -225,7 +225,8 @@ static enum tls_result read_plain(struct tls_session *t, bool (*deliver)(void *,
     for (;;) {
         size_t n = 0, got;
         int r = 1;
-        while (n < PLAIN_BYTES && (r = SSL_read_ex(t->ssl, s->plain + n, PLAIN_BYTES - n, &got)) > 0)
+        while (n < PLAIN_BYTES &&
+               (r = SSL_read_ex(t->ssl, s->plain + n, PLAIN_BYTES - n, &got)) > 0)
             n += got;
         enum tls_result result = r > 0 ? TLS_MORE : outcome(t, r);
         if (n > 0 && !deliver(ctx, slice_of(s->plain, n)))

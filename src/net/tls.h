@@ -1,5 +1,5 @@
-/* TLS sessions over memory: OpenSSL with a BIO that reads a slice and writes a per-thread buffer, so
- * that an idle connection holds no buffers of its own. */
+/* TLS sessions over memory: OpenSSL with a BIO that reads a slice and writes a per-thread buffer,
+ * so that an idle connection holds no buffers of its own. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -22,8 +22,8 @@ NODISCARD struct tls_session *tls_session_accept(struct net_loop *loop,
 /* The client's end. `peer` is the name or address that the certificate has to carry; `resume` (may
  * be NULL) is a session to resume. NULL: no memory, or the authorities are still being loaded. */
 NODISCARD struct tls_session *tls_session_connect(struct net_loop *loop,
-                                                  struct tls_client_context *ctx,
-                                                  struct slice peer, SSL_SESSION *resume);
+                                                  struct tls_client_context *ctx, struct slice peer,
+                                                  SSL_SESSION *resume);
 /* Can sessions of `ctx` be made? False while the authorities are being loaded. */
 bool tls_client_context_ready(struct tls_client_context *ctx);
 
@@ -49,7 +49,8 @@ void tls_close_notify(struct tls_session *t);
 struct slice tls_output(struct net_loop *loop);
 void tls_output_reset(struct net_loop *loop);
 
-/* Why the session failed, e.g. "certificate has expired (CN=a.example)"; static or in the session. */
+/* Why the session failed, e.g. "certificate has expired (CN=a.example)"; static or in the session.
+ */
 const char *tls_error(const struct tls_session *t);
 
 /* The session to resume the next connection with, or NULL; the caller owns a reference. */

@@ -15,9 +15,9 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define RING_BYTES   ((uint64_t)1 << 20)
-#define EVENT_BYTES  ((size_t)1 << 18) /* queued events; more are dropped */
-#define BATCH_NS     (50 * NS_PER_MS)  /* lines wait so long for others to share a write with */
+#define RING_BYTES  ((uint64_t)1 << 20)
+#define EVENT_BYTES ((size_t)1 << 18) /* queued events; more are dropped */
+#define BATCH_NS    (50 * NS_PER_MS)  /* lines wait so long for others to share a write with */
 
 /* One producer, one consumer; positions count bytes since the start. */
 struct log_ring {

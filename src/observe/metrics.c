@@ -8,14 +8,14 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define SHARDS_MAX     300
-#define COLLECTORS_MAX 16
+#define SHARDS_MAX      300
+#define COLLECTORS_MAX  16
 #define HISTOGRAM_CELLS (METRIC_BUCKETS + 2) /* buckets, +Inf, sum */
 
 /* Seconds, times 10^9: from a cached answer to a long reasoning run. */
 static const int64_t bounds_ns[METRIC_BUCKETS] = {
-    1000000,     5000000,     10000000,    25000000,    50000000,     100000000,
-    250000000,   500000000,   1000000000,  2500000000,  5000000000,   10000000000,
+    1000000,     5000000,     10000000,     25000000,     50000000,   100000000,
+    250000000,   500000000,   1000000000,   2500000000,   5000000000, 10000000000,
     30000000000, 60000000000, 120000000000, 300000000000,
 };
 
@@ -39,8 +39,11 @@ static unsigned label_values(enum metric_label l)
 }
 
 static struct row rows[MM_N] = {
-#define X(id, name_, kind_, label_, unit_, help_) \
-    [MM_##id] = {.name = (name_), .help = (help_), .kind = METRIC_##kind_, .label = LABEL_##label_, \
+#define X(id, name_, kind_, label_, unit_, help_)                                                  \
+    [MM_##id] = {.name = (name_),                                                                  \
+                 .help = (help_),                                                                  \
+                 .kind = METRIC_##kind_,                                                           \
+                 .label = LABEL_##label_,                                                          \
                  .unit = (unit_)},
     METRICS_BY_MODEL(X)
 #undef X
@@ -48,7 +51,7 @@ static struct row rows[MM_N] = {
 static unsigned cells_per_model;
 
 static const struct row plain_rows[MP_N] = {
-#define X(id, name_, kind_, unit_, help_) \
+#define X(id, name_, kind_, unit_, help_)                                                          \
     [MP_##id] = {.name = (name_), .help = (help_), .kind = METRIC_##kind_, .unit = (unit_)},
     METRICS_PLAIN(X)
 #undef X
@@ -58,13 +61,14 @@ __attribute__((constructor)) static void place_rows(void)
 {
     for (unsigned i = 0; i < MM_N; i++) {
         rows[i].first = cells_per_model;
-        rows[i].cells = rows[i].kind == METRIC_HISTOGRAM ? HISTOGRAM_CELLS
-                                                         : label_values(rows[i].label);
+        rows[i].cells =
+            rows[i].kind == METRIC_HISTOGRAM ? HISTOGRAM_CELLS : label_values(rows[i].label);
         cells_per_model += rows[i].cells;
     }
 }
 
-/* Cells are written by one thread and read by the scraper: relaxed atomics, which are plain moves. */
+/* Cells are written by one thread and read by the scraper: relaxed atomics, which are plain moves.
+ */
 typedef _Atomic int64_t cell;
 
 struct metric_shard {

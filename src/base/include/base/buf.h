@@ -27,8 +27,21 @@ static inline void buf_reset(struct buf *b)
 /* Room for `more` bytes behind the used ones; they may be written at `b->p + b->n`. */
 NODISCARD bool buf_reserve(struct buf *b, size_t more);
 
-void buf_append(struct buf *b, const void *p, size_t n);
-void buf_char(struct buf *b, char c);
+void buf_append_slow(struct buf *b, const void *p, size_t n);
+static inline void buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (likely(n <= b->size - b->n && !b->failed)) {
+        if (n > 0)
+            memcpy(b->p + b->n, p, n);
+        b->n += n;
+    } else {
+        buf_append_slow(b, p, n);
+    }
+}
+static inline void buf_char(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
 /* A text of 256 bytes and more also needs room for its final NUL. */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_i64(struct buf *b, int64_t v);

@@ -1,7 +1,8 @@
 /* JSON reading. The whole text is validated first (RFC 8259 syntax, UTF-8, escapes, depth), then
  * visited through nodes that know where in the text each value stands, so that a document can be
- * edited by splicing. Nothing is copied. simdjson's stage 1 (Langdale and Lemire, "Parsing gigabytes
- * of JSON per second", VLDB 2019) finds the structure; json.c checks the grammar over it. */
+ * edited by splicing. Nothing is copied. simdjson's stage 1 (Langdale and Lemire, "Parsing
+ * gigabytes of JSON per second", VLDB 2019) finds the structure; json.c checks the grammar over
+ * it. */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 
@@ -112,7 +113,7 @@ static inline struct slice json_inner(const struct json_doc *d, uint32_t node)
 /* Whether the string at `node` is `s` once its escapes are resolved. */
 bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s);
 
-/* The text of a string: in place when it has no escapes, else a copy in `a` (.p NULL: no memory). */
+/* The text of a string: in place if it has no escapes, else a copy in `a` (.p NULL: no memory). */
 NODISCARD struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *a);
 
 /* Resolves the escapes of `inner` into `out`, which has room for inner.n bytes; returns the length.

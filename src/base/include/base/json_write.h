@@ -17,9 +17,24 @@ static inline struct json_writer json_writer(struct buf *b)
     return (struct json_writer){.b = b};
 }
 
+/* For the functions below. */
+static inline void jw_before_value(struct json_writer *w)
+{
+    if (w->comma)
+        buf_char(w->b, ',');
+    w->comma = true;
+}
+
 void jw_open(struct json_writer *w, char bracket);  /* '{' or '[' */
 void jw_close(struct json_writer *w, char bracket); /* '}' or ']' */
-void jw_key(struct json_writer *w, const char *key); /* plain ASCII, needs no escapes */
+/* A key that is a literal and needs no escapes: with its comma, quotes and colon it is one append. */
+static inline void jw_put_key(struct json_writer *w, const char *text, size_t n)
+{
+    size_t skip = w->comma ? 0 : 1;
+    buf_append(w->b, text + skip, n - skip);
+    w->comma = false;
+}
+#define jw_key(w, literal) jw_put_key((w), ",\"" literal "\":", sizeof(literal) + 3)
 void jw_key_slice(struct json_writer *w, struct slice key);
 void jw_string(struct json_writer *w, struct slice s);
 void jw_i64(struct json_writer *w, int64_t v);
@@ -28,9 +43,9 @@ void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);
 void jw_raw(struct json_writer *w, struct slice json); /* already JSON */
 
-/* Key and value in one call. */
-void jw_field_string(struct json_writer *w, const char *key, struct slice s);
-void jw_field_i64(struct json_writer *w, const char *key, int64_t v);
-void jw_field_bool(struct json_writer *w, const char *key, bool v);
+/* Key, a literal, and value in one call. */
+#define jw_field_string(w, literal, s) (jw_key(w, literal), jw_string(w, s))
+#define jw_field_i64(w, literal, v)    (jw_key(w, literal), jw_i64(w, v))
+#define jw_field_bool(w, literal, v)   (jw_key(w, literal), jw_bool(w, v))
 
 #endif

@@ -63,7 +63,7 @@ struct slice slice_cut(struct slice *s, char sep);
 /* Decimal digits only, no sign, no spaces, no overflow; false leaves `*ret` untouched. */
 NODISCARD bool slice_to_u64(struct slice s, uint64_t *ret);
 
-/* Levenshtein distance, at most `limit` + 1; for "did you mean". Names over 64 bytes count as far. */
+/* Levenshtein distance, at most `limit` + 1; for "did you mean". Names over 64 bytes are far. */
 unsigned slice_distance(struct slice a, struct slice b, unsigned limit);
 
 #endif

@@ -1,5 +1,6 @@
 /* The configuration file as plain values. Everything lives in the config's arena; text is
- * NUL-terminated behind its slice. Times are nanoseconds, sizes bytes. An absent slice has .p NULL. */
+ * NUL-terminated behind its slice. Times are nanoseconds, sizes bytes. An absent slice has .p NULL.
+ */
 #ifndef CONTROL_CONFIG_H
 #define CONTROL_CONFIG_H
 
@@ -7,7 +8,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* Where a value stands in the file, counted from 1; line 0: a default or an environment variable. */
+/* Where a value stands in the file, from 1 on; line 0: a default or an environment variable. */
 struct config_pos {
     uint32_t line, column;
 };
@@ -27,7 +28,8 @@ struct config_map {
 
 /* One limit per phase of an attempt; 0: no limit. Absent values are -1 and are inherited. */
 struct config_timeouts {
-    int64_t connect_ns, tls_ns, write_ns, head_ns, first_token_ns, between_tokens_ns, total_ns;
+    int64_t queue_ns, connect_ns, tls_ns, write_ns, head_ns, first_token_ns, between_tokens_ns,
+        total_ns;
 };
 
 struct config_tls {
@@ -74,15 +76,15 @@ struct config_provider {
     struct slice ca_file, client_cert, client_key, proxy; /* instead of egress' */
     int64_t max_connections;                              /* process-wide; 0: no cap */
     int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
-    int64_t queue;        /* requests that may wait for a place, where max_inflight is set */
+    int64_t queue;        /* requests that may wait for a place; 0 without max_inflight */
 };
 
 struct config_engine {
     struct config_pos pos;
     struct slice name;
-    struct slice model;              /* GGUF file, or a name that `weir pull` stored in <data>/models */
-    struct slice binary;             /* llama-server; absent: searched */
-    struct config_list args;         /* further arguments of the server */
+    struct slice model;      /* GGUF file, or a name that `weir pull` stored in <data>/models */
+    struct slice binary;     /* llama-server; absent: searched */
+    struct config_list args; /* further arguments of the server */
     int64_t slots, threads, context; /* threads 0: all cores; context 0: the model's */
     int64_t cache_ram_mib;
     int64_t start_timeout_ns; /* without any progress */
@@ -140,7 +142,7 @@ struct config {
     struct config_pos admin_pos;
     struct slice metrics_listen;
     struct slice data;
-    int64_t workers; /* 0: as many as the cgroup grants */
+    int64_t workers;         /* 0: as many as the cgroup grants */
     struct slice log_access; /* stdout, stderr, off, or a file */
     enum config_log_level log_level;
     struct config_egress egress;
@@ -160,7 +162,8 @@ struct config {
     size_t passthrough_n;
 };
 
-/* Reads variables of the environment, so that tests can bring their own. Returns NULL when unset. */
+/* Reads variables of the environment, so that tests can bring their own. Returns NULL when unset.
+ */
 typedef const char *config_getenv(const char *name);
 
 /* What the loader has to know of a provider type; a row of the providers' own table. */
@@ -182,11 +185,11 @@ struct config_options {
 };
 
 /* Reads and checks the file at `path`. Every mistake is appended to `errors`, one line each, in the
- * order of the file: "weir.yaml:12:5: unknown key `strategi` (did you mean `strategy`?)". Lines with
- * "warning: " behind the position may come with a good configuration as well. Secrets are never
- * printed. NULL: there were errors, "out of memory" among them. What the file leaves out comes from
- * WEIR_LISTEN, WEIR_DATA, WEIR_ADMIN_TOKEN and (key `env`) WEIR_API_KEY, then from the defaults.
- * The caller frees the config with config_free. */
+ * order of the file: "weir.yaml:12:5: unknown key `strategi` (did you mean `strategy`?)". Lines
+ * with "warning: " behind the position may come with a good configuration as well. Secrets are
+ * never printed. NULL: there were errors, "out of memory" among them. What the file leaves out
+ * comes from WEIR_LISTEN, WEIR_DATA, WEIR_ADMIN_TOKEN and (key `env`) WEIR_API_KEY, then from the
+ * defaults. The caller frees the config with config_free. */
 NODISCARD struct config *config_load(const char *path, const struct config_options *options,
                                      struct buf *errors);
 
@@ -203,14 +206,15 @@ NODISCARD struct config *config_from_env(const struct config_options *options, s
  * exists, written into `out`; false: none. */
 NODISCARD bool config_find(config_getenv *env, char *out, size_t size);
 
-/* Reads KEY=VALUE lines of an --env-file into the process' environment (existing variables win). All
- * mistakes are appended to `errors`; with any, nothing is set. Not for use beside other threads. */
+/* Reads KEY=VALUE lines of an --env-file into the process' environment (existing variables win).
+ * All mistakes are appended to `errors`; with any, nothing is set. Not for use beside other
+ * threads. */
 NODISCARD bool config_env_file(const char *path, struct buf *errors);
 
 /* NULL is fine. */
 void config_free(struct config *c);
 
-/* The configuration in effect, defaults and all, as YAML that config_parse reads; secrets are ***. */
+/* The configuration in effect, defaults and all, as YAML; secrets are "***". */
 void config_dump(const struct config *c, struct buf *out);
 
 /* Reference documentation (Markdown) of all keys, from the same tables. */

@@ -1,5 +1,5 @@
-/* Every way a request can end other than with the upstream's answer: one row each. Clients see it in
- * their own dialect, the access log and metrics by name, docs/errors.md is generated. */
+/* Every way a request can end other than with the upstream's answer: one row each. Clients see it
+ * in their own dialect, the access log and metrics by name, docs/errors.md is generated. */
 #ifndef GATEWAY_ERROR_H
 #define GATEWAY_ERROR_H
 
@@ -10,69 +10,71 @@
 #define T_SERVER  "server_error"
 
 /* X(id, HTTP status, type, code, may another target be tried, message) */
-#define GW_ERRORS(X)                                                                              \
-    X(BAD_REQUEST, 400, T_REQUEST, "bad_request", NO, "The request is malformed.")                \
-    X(INVALID_BODY, 400, T_REQUEST, "invalid_body", NO, "The request body is not acceptable.")    \
-    X(NO_KEY, 401, T_REQUEST, "missing_api_key", NO,                                              \
-      "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.")                   \
-    X(BAD_KEY, 401, T_REQUEST, "invalid_api_key", NO, "Incorrect API key provided.")              \
-    X(FORBIDDEN, 403, T_REQUEST, "forbidden", NO, "This is not allowed.")                         \
-    X(NOT_FOUND, 404, T_REQUEST, "unknown_url", NO, "There is nothing at this path.")             \
-    X(MODEL_NOT_FOUND, 404, T_REQUEST, "model_not_found", NO, "There is no such model.")          \
-    X(MODEL_AMBIGUOUS, 400, T_REQUEST, "model_ambiguous", NO, "Several providers have this model.") \
-    X(METHOD, 405, T_REQUEST, "method_not_allowed", NO, "This method is not allowed here.")       \
-    X(CLIENT_SLOW, 408, T_REQUEST, "request_timeout", NO, "The request took too long to arrive.") \
-    X(BODY_TOO_LARGE, 413, T_REQUEST, "request_too_large", NO, "The request body is too large.")  \
-    X(BODY_ENCODING, 415, T_REQUEST, "unsupported_encoding", NO,                                  \
-      "This Content-Encoding is not supported; gzip and zstd are.")                               \
-    X(BODY_UNPACK, 400, T_REQUEST, "invalid_encoding", NO,                                        \
-      "The request body does not unpack, or unpacks to far too much.")                            \
-    X(CLIENT_GONE, 499, T_REQUEST, "client_closed_request", NO, "The client closed the request.") \
-    X(INTERNAL, 500, T_SERVER, "internal_error", NO, "Something went wrong inside the gateway.")  \
-    X(NO_MEMORY, 503, T_SERVER, "out_of_memory", NO, "The gateway is out of memory.")             \
-    X(BODY_MEMORY, 503, T_SERVER, "overloaded", NO,                                               \
-      "The gateway holds as many request bodies as it may. Try again shortly.")                   \
-    X(TOO_MANY_OPEN, 503, T_SERVER, "overloaded", NO, "The gateway has too much to do.")          \
-    X(SHUTTING_DOWN, 503, T_SERVER, "shutting_down", NO, "The gateway is shutting down.")         \
-    X(QUEUE_FULL, 503, T_SERVER, "queue_full", YES, "Too many requests wait for this model.")     \
-    X(QUEUE_TIMEOUT, 503, T_SERVER, "queue_timeout", YES,                                         \
-      "The request waited too long for a place at this model.")                                   \
-    X(ENGINE_FAILED, 503, T_SERVER, "engine_unavailable", YES, "The local engine does not run.")  \
-    X(UPSTREAM_DNS, 502, T_SERVER, "upstream_dns", YES,                                           \
-      "The name of the upstream could not be resolved.")                                          \
-    X(UPSTREAM_CONNECT, 502, T_SERVER, "upstream_connect", YES,                                   \
-      "No connection to the upstream could be made.")                                             \
-    X(UPSTREAM_PROXY, 502, T_SERVER, "upstream_proxy", YES,                                       \
-      "The egress proxy refused the connection.")                                                 \
-    X(UPSTREAM_TLS, 502, T_SERVER, "upstream_tls", YES,                                           \
-      "The TLS handshake with the upstream failed.")                                              \
-    X(UPSTREAM_RESET, 502, T_SERVER, "upstream_reset", YES,                                       \
-      "The upstream closed the connection without an answer.")                                    \
-    X(UPSTREAM_CUT, 502, T_SERVER, "upstream_cut", YES, "The upstream's answer was cut off.")     \
-    X(UPSTREAM_BAD_ANSWER, 502, T_SERVER, "upstream_bad_answer", YES,                             \
-      "The upstream's answer makes no sense.")                                                    \
-    X(UPSTREAM_TOO_LARGE, 502, T_SERVER, "upstream_too_large", NO,                                \
-      "The upstream's answer is larger than allowed.")                                            \
-    X(UPSTREAM_AUTH, 502, T_SERVER, "upstream_auth", YES,                                         \
-      "The upstream refused the gateway's credential.")                                           \
-    X(UPSTREAM_BILLING, 502, T_SERVER, "upstream_billing", YES,                                   \
-      "The upstream refused for want of credit.")                                                 \
-    X(UPSTREAM_REFUSED, 400, T_REQUEST, "upstream_refused", NO, "The upstream refused the request.") \
-    X(UPSTREAM_RATE_LIMITED, 429, "rate_limit_error", "rate_limit_exceeded", YES,                 \
-      "The upstream limits the rate of requests.")                                                \
-    X(UPSTREAM_ERROR, 502, T_SERVER, "upstream_error", YES, "The upstream failed.")               \
-    X(CONNECT_TIMEOUT, 504, T_SERVER, "timeout_connect", YES,                                     \
-      "Connecting to the upstream took too long.")                                                \
-    X(TLS_TIMEOUT, 504, T_SERVER, "timeout_tls", YES,                                             \
-      "The TLS handshake with the upstream took too long.")                                       \
-    X(WRITE_TIMEOUT, 504, T_SERVER, "timeout_write", YES,                                         \
-      "The upstream took too long to take the request.")                                          \
-    X(HEAD_TIMEOUT, 504, T_SERVER, "timeout_head", YES,                                           \
-      "The upstream took too long to begin its answer.")                                          \
-    X(FIRST_TOKEN_TIMEOUT, 504, T_SERVER, "timeout_first_token", YES,                             \
-      "The upstream took too long to give its first token.")                                      \
-    X(BETWEEN_TOKENS_TIMEOUT, 504, T_SERVER, "timeout_between_tokens", YES,                       \
-      "The upstream was silent for too long in its answer.")                                      \
+#define GW_ERRORS(X)                                                                               \
+    X(BAD_REQUEST, 400, T_REQUEST, "bad_request", NO, "The request is malformed.")                 \
+    X(INVALID_BODY, 400, T_REQUEST, "invalid_body", NO, "The request body is not acceptable.")     \
+    X(NO_KEY, 401, T_REQUEST, "missing_api_key", NO,                                               \
+      "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.")                    \
+    X(BAD_KEY, 401, T_REQUEST, "invalid_api_key", NO, "Incorrect API key provided.")               \
+    X(FORBIDDEN, 403, T_REQUEST, "forbidden", NO, "This is not allowed.")                          \
+    X(NOT_FOUND, 404, T_REQUEST, "unknown_url", NO, "There is nothing at this path.")              \
+    X(MODEL_NOT_FOUND, 404, T_REQUEST, "model_not_found", NO, "There is no such model.")           \
+    X(MODEL_AMBIGUOUS, 400, T_REQUEST, "model_ambiguous", NO,                                      \
+      "Several providers have this model.")                                                        \
+    X(METHOD, 405, T_REQUEST, "method_not_allowed", NO, "This method is not allowed here.")        \
+    X(CLIENT_SLOW, 408, T_REQUEST, "request_timeout", NO, "The request took too long to arrive.")  \
+    X(BODY_TOO_LARGE, 413, T_REQUEST, "request_too_large", NO, "The request body is too large.")   \
+    X(BODY_ENCODING, 415, T_REQUEST, "unsupported_encoding", NO,                                   \
+      "This Content-Encoding is not supported; gzip and zstd are.")                                \
+    X(BODY_UNPACK, 400, T_REQUEST, "invalid_encoding", NO,                                         \
+      "The request body does not unpack, or unpacks to far too much.")                             \
+    X(CLIENT_GONE, 499, T_REQUEST, "client_closed_request", NO, "The client closed the request.")  \
+    X(INTERNAL, 500, T_SERVER, "internal_error", NO, "Something went wrong inside the gateway.")   \
+    X(NO_MEMORY, 503, T_SERVER, "out_of_memory", NO, "The gateway is out of memory.")              \
+    X(BODY_MEMORY, 503, T_SERVER, "overloaded", NO,                                                \
+      "The gateway holds as many request bodies as it may. Try again shortly.")                    \
+    X(TOO_MANY_OPEN, 503, T_SERVER, "overloaded", NO, "The gateway has too much to do.")           \
+    X(SHUTTING_DOWN, 503, T_SERVER, "shutting_down", NO, "The gateway is shutting down.")          \
+    X(QUEUE_FULL, 503, T_SERVER, "queue_full", YES, "Too many requests wait for this model.")      \
+    X(QUEUE_TIMEOUT, 503, T_SERVER, "queue_timeout", YES,                                          \
+      "The request waited too long for a place at this model.")                                    \
+    X(ENGINE_FAILED, 503, T_SERVER, "engine_unavailable", YES, "The local engine does not run.")   \
+    X(UPSTREAM_DNS, 502, T_SERVER, "upstream_dns", YES,                                            \
+      "The name of the upstream could not be resolved.")                                           \
+    X(UPSTREAM_CONNECT, 502, T_SERVER, "upstream_connect", YES,                                    \
+      "No connection to the upstream could be made.")                                              \
+    X(UPSTREAM_PROXY, 502, T_SERVER, "upstream_proxy", YES,                                        \
+      "The egress proxy refused the connection.")                                                  \
+    X(UPSTREAM_TLS, 502, T_SERVER, "upstream_tls", YES,                                            \
+      "The TLS handshake with the upstream failed.")                                               \
+    X(UPSTREAM_RESET, 502, T_SERVER, "upstream_reset", YES,                                        \
+      "The upstream closed the connection without an answer.")                                     \
+    X(UPSTREAM_CUT, 502, T_SERVER, "upstream_cut", YES, "The upstream's answer was cut off.")      \
+    X(UPSTREAM_BAD_ANSWER, 502, T_SERVER, "upstream_bad_answer", YES,                              \
+      "The upstream's answer makes no sense.")                                                     \
+    X(UPSTREAM_TOO_LARGE, 502, T_SERVER, "upstream_too_large", NO,                                 \
+      "The upstream's answer is larger than allowed.")                                             \
+    X(UPSTREAM_AUTH, 502, T_SERVER, "upstream_auth", YES,                                          \
+      "The upstream refused the gateway's credential.")                                            \
+    X(UPSTREAM_BILLING, 502, T_SERVER, "upstream_billing", YES,                                    \
+      "The upstream refused for want of credit.")                                                  \
+    X(UPSTREAM_REFUSED, 400, T_REQUEST, "upstream_refused", NO,                                    \
+      "The upstream refused the request.")                                                         \
+    X(UPSTREAM_RATE_LIMITED, 429, "rate_limit_error", "rate_limit_exceeded", YES,                  \
+      "The upstream limits the rate of requests.")                                                 \
+    X(UPSTREAM_ERROR, 502, T_SERVER, "upstream_error", YES, "The upstream failed.")                \
+    X(CONNECT_TIMEOUT, 504, T_SERVER, "timeout_connect", YES,                                      \
+      "Connecting to the upstream took too long.")                                                 \
+    X(TLS_TIMEOUT, 504, T_SERVER, "timeout_tls", YES,                                              \
+      "The TLS handshake with the upstream took too long.")                                        \
+    X(WRITE_TIMEOUT, 504, T_SERVER, "timeout_write", YES,                                          \
+      "The upstream took too long to take the request.")                                           \
+    X(HEAD_TIMEOUT, 504, T_SERVER, "timeout_head", YES,                                            \
+      "The upstream took too long to begin its answer.")                                           \
+    X(FIRST_TOKEN_TIMEOUT, 504, T_SERVER, "timeout_first_token", YES,                              \
+      "The upstream took too long to give its first token.")                                       \
+    X(BETWEEN_TOKENS_TIMEOUT, 504, T_SERVER, "timeout_between_tokens", YES,                        \
+      "The upstream was silent for too long in its answer.")                                       \
     X(TOTAL_TIMEOUT, 504, T_SERVER, "timeout_total", NO, "The whole request took too long.")
 
 enum gw_error {

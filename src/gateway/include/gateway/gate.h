@@ -1,5 +1,5 @@
-/* The gate of a target: how many requests may be at it at once, who waits, and whether it can be used
- * at all. Gates live in the registry, keyed by a stable name, and outlive reloads. */
+/* The gate of a target: how many requests may be at it at once, who waits, and whether it can be
+ * used at all. Gates live in the registry, keyed by a stable name, and outlive reloads. */
 #ifndef GATEWAY_GATE_H
 #define GATEWAY_GATE_H
 
@@ -19,7 +19,8 @@ struct gate {
     char *name;
 };
 
-/* The gate called `name`, made when there is none; the caller owns the reference. NULL: no memory. */
+/* The gate called `name`, made when there is none; the caller owns the reference. NULL: no memory.
+ */
 NODISCARD struct gate *gate_get(struct slice name);
 struct gate *gate_ref(struct gate *g);
 void gate_unref(struct gate *g); /* NULL is fine */

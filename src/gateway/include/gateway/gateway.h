@@ -37,8 +37,8 @@ int64_t gateway_open_exchanges(const struct gateway *g);
 /* Breaks what is still open, joins the workers and frees everything. */
 void gateway_stop(struct gateway *g);
 
-/* The longest turn of worker `i`'s loop since the last call, and since when it has been busy with the
- * current one (0: waiting for events). */
+/* The longest turn of worker `i`'s loop since the last call, and since when it has been busy with
+ * the current one (0: waiting for events). */
 unsigned gateway_workers(const struct gateway *g);
 int64_t gateway_take_lag(struct gateway *g, unsigned i);
 int64_t gateway_busy_since(const struct gateway *g, unsigned i);

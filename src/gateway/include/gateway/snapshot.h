@@ -7,20 +7,20 @@
 #include "base/hash.h"
 #include "base/strmap.h"
 #include "gateway/gate.h"
-#include "llm/provider.h"
+#include "llm/openai.h"
 #include "net/addr.h"
 #include "net/server.h"
 #include "net/upstream.h"
 
 /* Limits of an attempt's phases in nanoseconds; 0: none. X(id, configuration key, default, what) */
-#define GW_TIMEOUTS(X)                                                                            \
-    X(QUEUE, "queue", 60 * NS_PER_S, "waiting for a place at the target")                         \
-    X(CONNECT, "connect", 3 * NS_PER_S, "name, TCP and egress proxy")                             \
-    X(TLS, "tls", 5 * NS_PER_S, "the TLS handshake")                                              \
-    X(WRITE, "write", 30 * NS_PER_S, "the upstream taking the request")                           \
-    X(HEAD, "head", 300 * NS_PER_S, "the head of the answer")                                     \
-    X(FIRST_TOKEN, "first_token", 300 * NS_PER_S, "the first content of a stream")                \
-    X(BETWEEN_TOKENS, "between_tokens", 120 * NS_PER_S, "silence inside an answer")               \
+#define GW_TIMEOUTS(X)                                                                             \
+    X(QUEUE, "queue", 60 * NS_PER_S, "waiting for a place at the target")                          \
+    X(CONNECT, "connect", 3 * NS_PER_S, "name, TCP and egress proxy")                              \
+    X(TLS, "tls", 5 * NS_PER_S, "the TLS handshake")                                               \
+    X(WRITE, "write", 30 * NS_PER_S, "the upstream taking the request")                            \
+    X(HEAD, "head", 300 * NS_PER_S, "the head of the answer")                                      \
+    X(FIRST_TOKEN, "first_token", 300 * NS_PER_S, "the first content of a stream")                 \
+    X(BETWEEN_TOKENS, "between_tokens", 120 * NS_PER_S, "silence inside an answer")                \
     X(TOTAL, "total", 600 * NS_PER_S, "the whole exchange")
 enum gw_timeout {
 #define X(id, key, standard, what) TIMEOUT_##id,
@@ -40,13 +40,13 @@ struct gw_provider {
     struct gate *gate;         /* a reference */
     bool gated;                /* requests have to pass the gate */
     bool engine;
-    bool client_key;       /* the client's own credential goes upstream */
+    bool client_key; /* the client's own credential goes upstream */
     struct slice base_path;
-    struct slice fields;   /* complete lines for every request; holds the secret */
+    struct slice op_target[LLM_OPS_N]; /* base path and the operation's */
+    struct slice fields; /* complete lines for every request; holds the secret */
     struct gw_timeouts timeouts;
-    struct slice *models;  /* names it is known to have */
+    struct slice *models; /* names it is known to have */
     size_t models_n;
-    bool exposed;          /* "provider/model" may be asked for */
 };
 
 /* One model at one provider. */
@@ -86,14 +86,16 @@ struct gw_snapshot {
     struct arena arena;
     uint64_t version;
     bool auth_keys;
-    bool wants_client_key; /* some provider uses the client's own credential */
-    struct strmap keys;   /* digest (32 bytes) -> gw_key */
-    struct strmap models; /* name -> gw_model */
+    bool wants_client_key;   /* some provider uses the client's own credential */
+    struct strmap keys;      /* digest (32 bytes) -> gw_key */
+    struct strmap models;    /* name -> gw_model */
     struct strmap providers; /* name -> gw_provider */
     struct gw_model *model_list;
     struct gw_provider *provider_list;
     struct gw_passthrough *passthrough;
     size_t models_n, providers_n, passthrough_n;
+    struct slice *expose; /* patterns of "provider/model" that may be asked for; '*' at the end */
+    size_t expose_n;
     struct slice models_json; /* the answer of GET /v1/models */
     struct gw_limits limits;
     struct net_server_limits server;
@@ -113,10 +115,13 @@ struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
 /* Frees the snapshot and drops its references to upstreams, gates and certificates. */
 void gw_snapshot_unref(struct gw_snapshot *s);
 
+/* May clients ask for that model of that provider by name? */
+bool gw_exposes(const struct gw_snapshot *s, struct slice provider, struct slice model);
+
 enum gw_resolved { RESOLVED_MODEL, RESOLVED_TARGET, RESOLVED_NOTHING, RESOLVED_AMBIGUOUS };
 
-/* What `name` means (design: alias, then engine, then provider/model, then the only provider that has
- * it): `*ret_model`, or `*ret_target` whose text lives in `a` or the snapshot. For NOTHING and
+/* What `name` means (design: alias, then engine, then provider/model, then the only provider that
+ * has it): `*ret_model`, or `*ret_target` whose text lives in `a` or the snapshot. For NOTHING and
  * AMBIGUOUS `*ret_hint` lists near names or candidates, in `a`. */
 enum gw_resolved gw_resolve(const struct gw_snapshot *s, struct slice name, struct arena *a,
                             const struct gw_model **ret_model, struct gw_target *ret_target,

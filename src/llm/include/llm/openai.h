@@ -27,7 +27,7 @@ const char *llm_op_name(enum llm_op op);
     X(MAX_COMPLETION_TOKENS, "max_completion_tokens") \
     X(N, "n")                                         \
     X(SEED, "seed")                                   \
-    X(TOOL_CHOICE, "tool_choice")                     \
+    X(RANDOM_SEED, "random_seed")                     \
     X(USER, "user")
 enum llm_member {
 #define X(id, name) LLM_MEMBER_##id,
@@ -41,31 +41,43 @@ struct llm_span {
     uint32_t key, key_end, value, value_end;
 };
 
+/* Bytes from..end of the body. */
+struct llm_range {
+    uint32_t from, end;
+};
+
 struct llm_request {
     enum llm_op op;
     struct slice body;  /* the JSON text; stays in place as long as the request */
     struct slice model; /* escapes resolved */
+    struct slice user;  /* the client's name for the end user, escapes resolved; .p NULL: none */
     bool stream;
     bool wants_usage;   /* stream_options.include_usage is true */
-    bool has_developer; /* some message has the role developer */
-    int64_t max_tokens; /* the client's bound on output, either name; -1: none */
+    int64_t max_tokens; /* the client's bound on output, the larger if there are two; -1: none */
     int64_t n;          /* answers asked for, 1 by default */
     struct llm_span members[LLM_MEMBERS_N];
-    struct llm_span include_usage; /* inside stream_options */
+    struct llm_span include_usage;      /* inside stream_options */
+    const struct llm_range *developers; /* the roles that say developer, in order, in the arena */
+    size_t developers_n;
 };
+
+#define LLM_MODEL_MAX 256 /* bytes of a model's name */
 
 /* Why a request is refused: status 400. */
 struct llm_bad_request {
     char message[256];
-    char param[64]; /* the field, or "" */
-    const char *code; /* OpenAI's error.code, or NULL */
+    char param[64];   /* the field, or "" */
+    const char *code; /* OpenAI's error.code, a literal */
+    bool no_memory;   /* nothing was found wrong: 503 */
 };
 
 /* Validates `body` and reads it. The JSON contract: the whole text is valid, no object that Weir reads
  * (the root, stream_options, each message's own members) has a key twice, escaped keys count as what
- * they say; `model` is a non-empty string, `stream` a boolean, `messages` (chat) an array of objects
- * with a string `role`, `prompt` / `input` present, limits are positive integers (null counts as
- * absent, as OpenAI has it). False: `*ret_bad` is filled. */
+ * they say; `model` is a non-empty string of at most LLM_MODEL_MAX bytes without control characters,
+ * `stream` a boolean (false for embeddings), `stream_options` an object and only there with `stream`,
+ * `messages` (chat) a non-empty array of objects with a string `role`, `prompt` / `input` a string or
+ * an array, `user` a string, limits are positive integers (max_tokens of completions may be 0), `n` is
+ * at most 128. null counts as absent, as OpenAI has it. False: `*ret_bad` is filled. */
 NODISCARD bool openai_read_request(struct json_parser *p, struct arena *a, enum llm_op op,
                                    struct slice body, struct llm_request *ret,
                                    struct llm_bad_request *ret_bad);
@@ -79,16 +91,15 @@ struct llm_body {
     size_t bytes;
 };
 
-/* The request as the provider is to get it: the model's name there, include_usage asked for in
- * streams (unless the provider cannot), quirks applied, everything else byte for byte. More pieces
- * than fit are joined in the arena. `p` is needed where messages change. False: no memory. */
-NODISCARD bool openai_edit_request(struct json_parser *p, struct arena *a,
-                                   const struct llm_request *r,
+/* The request as the provider is to get it: the model's name there (valid UTF-8), include_usage asked
+ * for in streams (unless the provider cannot), quirks applied, everything else byte for byte. More
+ * pieces than fit are joined in the arena. Nothing is parsed again. False: no memory. */
+NODISCARD bool openai_edit_request(struct arena *a, const struct llm_request *r,
                                    const struct llm_provider *provider,
                                    struct slice upstream_model, struct llm_body *ret);
 
 /* Tokens on one basis: input includes cached and cache-written, output includes reasoning.
- * -1: the provider did not say. */
+ * -1: the provider did not say. No figure is above 2^48: larger ones are taken as not said. */
 struct llm_usage {
     int64_t input, output, cached, cache_write, reasoning;
 };

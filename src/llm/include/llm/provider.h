@@ -5,24 +5,22 @@
 
 #include "base/slice.h"
 
-/* Deviations from OpenAI's wire. Each is one bit, handled in one place (openai_edit.c or
- * openai_scan.c); the sources of the facts are named beside the rows. */
+/* Deviations from OpenAI's wire. Each is one bit, handled in one place (openai_edit.c, openai_scan.c
+ * or, for the last, whoever sends the request); the sources of the facts are named beside the rows. */
 enum llm_quirk {
-    QUIRK_NO_STREAM_OPTIONS = 1 << 0,  /* refuses stream_options; usage comes by itself */
-    QUIRK_MAX_TOKENS = 1 << 1,         /* knows max_tokens, not max_completion_tokens */
-    QUIRK_NO_DEVELOPER = 1 << 2,       /* role developer is to be sent as system */
-    QUIRK_RANDOM_SEED = 1 << 3,        /* seed is called random_seed (Mistral) */
-    QUIRK_TOOL_CHOICE_ANY = 1 << 4,    /* tool_choice "required" is called "any" (Mistral) */
-    QUIRK_REASONING_APART = 1 << 5,    /* completion_tokens leaves reasoning_tokens out (xAI) */
-    QUIRK_USAGE_IN_X_GROQ = 1 << 6,    /* streams carry usage in x_groq.usage */
-    QUIRK_CACHE_HIT_TOKENS = 1 << 7,   /* prompt_cache_hit_tokens instead of details (DeepSeek) */
-    QUIRK_ERROR_IN_200 = 1 << 8,       /* errors after the start come with status 200 (OpenRouter) */
-    QUIRK_FOLLOW_303 = 1 << 9,         /* a slow answer is a redirect to fetch it by GET (Modal) */
+    QUIRK_NO_STREAM_OPTIONS = 1 << 0, /* refuses stream_options; usage comes by itself */
+    QUIRK_MAX_TOKENS = 1 << 1,        /* knows max_tokens, not max_completion_tokens */
+    QUIRK_NO_DEVELOPER = 1 << 2,      /* role developer is to be sent as system */
+    QUIRK_RANDOM_SEED = 1 << 3,       /* seed is called random_seed */
+    QUIRK_REASONING_APART = 1 << 4,   /* completion_tokens leaves reasoning_tokens out */
+    QUIRK_USAGE_IN_X_GROQ = 1 << 5,   /* streams carry usage in x_groq.usage */
+    QUIRK_CACHE_HIT_TOKENS = 1 << 6,  /* prompt_cache_hit_tokens beside or instead of details */
+    QUIRK_FOLLOW_303 = 1 << 7,        /* a slow answer is a redirect to fetch it by GET */
 };
 
 enum llm_auth {
     LLM_AUTH_BEARER,  /* Authorization: Bearer KEY */
-    LLM_AUTH_API_KEY, /* Authorization: Api-Key KEY (Baseten's dedicated endpoints) */
+    LLM_AUTH_API_KEY, /* Authorization: Api-Key KEY */
     LLM_AUTH_NONE_OK, /* Bearer when a key is given, nothing otherwise: local servers */
 };
 
@@ -31,7 +29,7 @@ struct llm_provider {
     const char *base_url; /* NULL: the configuration has to give one */
     const char *key_env;  /* variable that usually holds the key, or NULL */
     enum llm_auth auth;
-    unsigned quirks; /* of enum llm_quirk */
+    unsigned quirks;         /* of enum llm_quirk */
     const char *models_path; /* of the free call that `weir check --connect` makes, under base_url */
     const char *about;       /* one line for the documentation */
 };

@@ -1,4 +1,5 @@
-/* HTTP messages as the layers above see them: heads as lists of fields, no connections, no chunks. */
+/* HTTP messages as the layers above see them: heads as lists of fields, no connections, no chunks.
+ */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 
@@ -11,41 +12,41 @@
 #define HTTP_TRAILER_MAX ((size_t)8192)
 
 /* Fields that some code asks for by name. Adding a row makes http_field_get work for it. */
-#define HTTP_NAMES(X)                                  \
-    X(ACCEPT, "accept")                                \
-    X(ACCEPT_ENCODING, "accept-encoding")              \
-    X(ALLOW, "allow")                                  \
-    X(API_KEY, "api-key")                              \
-    X(AUTHORIZATION, "authorization")                  \
-    X(CACHE_CONTROL, "cache-control")                  \
-    X(CONNECTION, "connection")                        \
-    X(CONTENT_ENCODING, "content-encoding")            \
-    X(CONTENT_LENGTH, "content-length")                \
-    X(CONTENT_TYPE, "content-type")                    \
-    X(DATE, "date")                                    \
-    X(EXPECT, "expect")                                \
-    X(FORWARDED, "forwarded")                          \
-    X(HOST, "host")                                    \
-    X(KEEP_ALIVE, "keep-alive")                        \
-    X(LOCATION, "location")                            \
-    X(ORIGIN, "origin")                                \
-    X(PROXY_AUTHENTICATE, "proxy-authenticate")        \
-    X(PROXY_AUTHORIZATION, "proxy-authorization")      \
-    X(PROXY_CONNECTION, "proxy-connection")            \
-    X(RANGE, "range")                                  \
-    X(RETRY_AFTER, "retry-after")                      \
-    X(RETRY_AFTER_MS, "retry-after-ms")                \
-    X(SERVER, "server")                                \
-    X(SET_COOKIE, "set-cookie")                        \
-    X(TE, "te")                                        \
-    X(TRACEPARENT, "traceparent")                      \
-    X(TRACESTATE, "tracestate")                        \
-    X(TRAILER, "trailer")                              \
-    X(TRANSFER_ENCODING, "transfer-encoding")          \
-    X(UPGRADE, "upgrade")                              \
-    X(USER_AGENT, "user-agent")                        \
-    X(X_API_KEY, "x-api-key")                          \
-    X(X_FORWARDED_FOR, "x-forwarded-for")              \
+#define HTTP_NAMES(X)                                                                              \
+    X(ACCEPT, "accept")                                                                            \
+    X(ACCEPT_ENCODING, "accept-encoding")                                                          \
+    X(ALLOW, "allow")                                                                              \
+    X(API_KEY, "api-key")                                                                          \
+    X(AUTHORIZATION, "authorization")                                                              \
+    X(CACHE_CONTROL, "cache-control")                                                              \
+    X(CONNECTION, "connection")                                                                    \
+    X(CONTENT_ENCODING, "content-encoding")                                                        \
+    X(CONTENT_LENGTH, "content-length")                                                            \
+    X(CONTENT_TYPE, "content-type")                                                                \
+    X(DATE, "date")                                                                                \
+    X(EXPECT, "expect")                                                                            \
+    X(FORWARDED, "forwarded")                                                                      \
+    X(HOST, "host")                                                                                \
+    X(KEEP_ALIVE, "keep-alive")                                                                    \
+    X(LOCATION, "location")                                                                        \
+    X(ORIGIN, "origin")                                                                            \
+    X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                    \
+    X(PROXY_AUTHORIZATION, "proxy-authorization")                                                  \
+    X(PROXY_CONNECTION, "proxy-connection")                                                        \
+    X(RANGE, "range")                                                                              \
+    X(RETRY_AFTER, "retry-after")                                                                  \
+    X(RETRY_AFTER_MS, "retry-after-ms")                                                            \
+    X(SERVER, "server")                                                                            \
+    X(SET_COOKIE, "set-cookie")                                                                    \
+    X(TE, "te")                                                                                    \
+    X(TRACEPARENT, "traceparent")                                                                  \
+    X(TRACESTATE, "tracestate")                                                                    \
+    X(TRAILER, "trailer")                                                                          \
+    X(TRANSFER_ENCODING, "transfer-encoding")                                                      \
+    X(UPGRADE, "upgrade")                                                                          \
+    X(USER_AGENT, "user-agent")                                                                    \
+    X(X_API_KEY, "x-api-key")                                                                      \
+    X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
     X(X_REQUEST_ID, "x-request-id")
 
 enum http_name {
@@ -56,7 +57,7 @@ enum http_name {
         HTTP_NAMES_N
 };
 
-/* Which known name `name` is, without regard to case. */
+/* Which known name `name`, a token, is, without regard to case. */
 enum http_name http_name_of(struct slice name);
 struct slice http_name_text(enum http_name id);
 
@@ -90,7 +91,7 @@ struct http_head {
     unsigned status;
     struct slice reason;
     /* of both */
-    unsigned minor; /* HTTP/1.<minor>, 0 or 1 */
+    unsigned minor;         /* HTTP/1.<minor>, 0 or 1 */
     int64_t content_length; /* -1: not given */
     bool chunked;
     bool keep_alive; /* what the peer wants for its connection */

@@ -1,5 +1,5 @@
-/* One thread's event loop: libuv, a clock read once per turn, deadlines, a mailbox for messages from
- * other threads, and memory that all connections of the thread share. */
+/* One thread's event loop: libuv, a clock read once per turn, deadlines, a mailbox for messages
+ * from other threads, and memory that all connections of the thread share. */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
 
@@ -11,7 +11,7 @@
 #include "base/slice.h"
 #include "base/timers.h"
 
-#define NET_READ_BYTES ((size_t)65536) /* shared read window: the most that one read brings */
+#define NET_READ_BYTES    ((size_t)65536) /* shared read window: the most that one read brings */
 #define NET_MESSAGE_KINDS 8
 
 struct net_loop;
@@ -90,8 +90,8 @@ static inline void net_timer_stop(struct net_loop *loop, struct timer *t)
     timer_stop(&loop->timers, t);
 }
 
-/* Name servers ("10.0.0.2,10.0.0.3:5353") to ask instead of the system's; before any loop runs. False:
- * too long. */
+/* Name servers ("10.0.0.2,10.0.0.3:5353") to ask instead of the system's; before any loop runs.
+ * False: too long. */
 NODISCARD bool net_dns_servers(struct slice csv);
 
 /* Any thread: the longest turn since the last call. */

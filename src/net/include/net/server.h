@@ -1,5 +1,5 @@
-/* The listening side: client streams, each one request and its answer. A connection may one day carry
- * many streams; today it carries one after the other. */
+/* The listening side: client streams, each one request and its answer. A connection may one day
+ * carry many streams; today it carries one after the other. */
 #ifndef NET_SERVER_H
 #define NET_SERVER_H
 
@@ -91,7 +91,7 @@ struct net_listener_config {
     int fd; /* a listening socket; the listener owns it */
     bool unix_socket;
     bool proxy_protocol;
-    bool half_close_answer; /* a client that ended its direction still gets its answer */
+    bool half_close_answer;         /* a client that ended its direction still gets its answer */
     struct tls_server_context *tls; /* NULL: plain; a reference is taken */
     struct net_server_limits limits;
     const struct net_server_ops *ops;
@@ -116,8 +116,8 @@ unsigned net_listener_connections(const struct net_listener *l);
 /* Breaks all connections, which tells their streams, and frees the listener. */
 void net_listener_free(struct net_listener *l);
 
-/* Opens a listening socket at "host:port", "[v6]:port" or "unix:/path" (an old socket file of a dead
- * process is removed; mode 0600). With `shared`, others may bind the same port (SO_REUSEPORT).
+/* Opens a listening socket at "host:port", "[v6]:port" or "unix:/path" (an old socket file of a
+ * dead process is removed; mode 0600). With `shared`, others may bind the same port (SO_REUSEPORT).
  * Returns the descriptor or a negative errno. */
 NODISCARD int net_listen(struct slice address, bool shared);
 

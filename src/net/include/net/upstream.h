@@ -1,5 +1,5 @@
-/* Where requests go: an origin with its connections, shared by all threads, and a lease, which is one
- * request in flight to it. Nothing above sees sockets. */
+/* Where requests go: an origin with its connections, shared by all threads, and a lease, which is
+ * one request in flight to it. Nothing above sees sockets. */
 #ifndef NET_UPSTREAM_H
 #define NET_UPSTREAM_H
 
@@ -12,7 +12,7 @@
 struct upstream_config {
     struct slice host; /* name or address, without brackets */
     uint16_t port;
-    struct slice unix_path; /* instead of host and port */
+    struct slice unix_path;         /* instead of host and port */
     struct tls_client_context *tls; /* NULL: plain; a reference is taken */
     struct slice sni;               /* name the certificate must carry; empty: host */
     struct slice proxy_host;        /* empty: direct */
@@ -53,14 +53,14 @@ enum lease_phase {
 };
 
 /* What can go wrong; the text is for logs and error messages. */
-#define NET_FAILS(X)                                                          \
-    X(DNS, "dns", "the name of the upstream could not be resolved")           \
-    X(CONNECT, "connect", "no connection to the upstream")                    \
-    X(PROXY, "proxy", "the egress proxy refused the connection")              \
-    X(TLS, "tls", "the TLS handshake with the upstream failed")               \
-    X(RESET, "reset", "the upstream closed the connection without an answer") \
-    X(BAD_ANSWER, "bad_answer", "the upstream's answer is not valid HTTP")    \
-    X(TRUNCATED, "truncated", "the upstream's answer was cut off")            \
+#define NET_FAILS(X)                                                                               \
+    X(DNS, "dns", "the name of the upstream could not be resolved")                                \
+    X(CONNECT, "connect", "no connection to the upstream")                                         \
+    X(PROXY, "proxy", "the egress proxy refused the connection")                                   \
+    X(TLS, "tls", "the TLS handshake with the upstream failed")                                    \
+    X(RESET, "reset", "the upstream closed the connection without an answer")                      \
+    X(BAD_ANSWER, "bad_answer", "the upstream's answer is not valid HTTP")                         \
+    X(TRUNCATED, "truncated", "the upstream's answer was cut off")                                 \
     X(MEMORY, "memory", "out of memory")
 enum net_fail {
 #define X(id, name, text) NET_FAIL_##id,
@@ -77,6 +77,8 @@ struct net_lease_ops {
     void (*on_head)(struct net_lease *l, const struct http_head *head);
     /* A piece of the body; valid during the call. `last`: surely no more follows. */
     void (*on_body)(struct net_lease *l, struct slice data, bool last);
+    /* More of a streamed request body can be written (net_lease_write). */
+    void (*on_writable)(struct net_lease *l);
     /* All that this read brought has been delivered, and the answer goes on. */
     void (*on_flush)(struct net_lease *l);
     /* The answer is complete; the lease is over. */
@@ -96,7 +98,9 @@ struct net_request {
     unsigned body_parts;
     size_t body_bytes;
     bool has_body; /* send Content-Length even for 0 bytes */
+    bool streamed; /* the body comes through net_lease_write, `body_bytes` long or STREAM_UNKNOWN */
 };
+#define STREAM_UNKNOWN SIZE_MAX
 
 /* In the caller's memory. */
 struct net_lease {
@@ -112,12 +116,16 @@ struct net_lease {
     struct list waiting;
     struct permit_waiter permit;
     uint64_t ticket;
-    bool resent, reused, paused;
+    bool resent, reused, paused, body_sent;
 };
 
 /* Sends `r` to `u`. Callbacks come from the loop, or during the call when it fails at once. */
 void net_lease_start(struct net_lease *l, struct net_loop *loop, struct upstream *u,
                      const struct net_request *r, const struct net_lease_ops *ops);
+
+/* Writes the next piece of a streamed body; `last` ends it. False: no more before on_writable. The
+ * piece is copied where the kernel does not take it. After an early answer pieces are dropped. */
+bool net_lease_write(struct net_lease *l, struct slice piece, bool last);
 
 /* Ends the lease and closes its connection; no callback follows. Harmless when it is over. */
 void net_lease_cancel(struct net_lease *l);

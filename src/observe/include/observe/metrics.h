@@ -1,6 +1,6 @@
-/* Metrics: each thread counts in its own shard without atomics or locks, and a scrape adds the shards
- * up. Every metric is one row of the tables below; the exposition, the reference documentation and
- * the dashboards' checks come from the rows. */
+/* Metrics: each thread counts in its own shard without atomics or locks, and a scrape adds the
+ * shards up. Every metric is one row of the tables below; the exposition, the reference
+ * documentation and the dashboards' checks come from the rows. */
 #ifndef OBSERVE_METRICS_H
 #define OBSERVE_METRICS_H
 
@@ -8,9 +8,10 @@
 #include "base/slice.h"
 
 /* Statuses that have a series of their own; others count as the first of their class. */
-#define METRIC_STATUSES(X)                                                                        \
-    X(200) X(400) X(401) X(403) X(404) X(405) X(408) X(413) X(415) X(429) X(499) X(500) X(502)    \
-    X(503) X(504)
+#define METRIC_STATUSES(X)                                                                         \
+    X(200)                                                                                         \
+    X(400) X(401) X(403) X(404) X(405) X(408) X(413) X(415) X(429) X(499) X(500) X(502) X(503)     \
+        X(504)
 enum metric_status {
 #define X(code) STATUS_##code,
     METRIC_STATUSES(X)
@@ -19,8 +20,10 @@ enum metric_status {
 };
 enum metric_status metric_status_of(unsigned status);
 
-#define METRIC_TOKEN_TYPES(X) X(INPUT, "input") X(OUTPUT, "output") X(CACHED, "cached") \
-    X(CACHE_WRITE, "cache_write") X(REASONING, "reasoning") X(ESTIMATED_OUTPUT, "estimated_output")
+#define METRIC_TOKEN_TYPES(X)                                                                      \
+    X(INPUT, "input")                                                                              \
+    X(OUTPUT, "output") X(CACHED, "cached") X(CACHE_WRITE, "cache_write")                          \
+        X(REASONING, "reasoning") X(ESTIMATED_OUTPUT, "estimated_output")
 enum metric_token_type {
 #define X(id, name) TOKEN_##id,
     METRIC_TOKEN_TYPES(X)
@@ -29,9 +32,11 @@ enum metric_token_type {
 };
 
 /* Why an attempt ended. */
-#define METRIC_OUTCOMES(X) X(OK, "ok") X(CLIENT_GONE, "client_gone") X(CONNECT, "connect") \
-    X(TIMEOUT, "timeout") X(CUT, "cut") X(BAD_ANSWER, "bad_answer") X(REFUSED, "refused") \
-    X(RATE_LIMITED, "rate_limited") X(SERVER_ERROR, "server_error")
+#define METRIC_OUTCOMES(X)                                                                         \
+    X(OK, "ok")                                                                                    \
+    X(CLIENT_GONE, "client_gone") X(CONNECT, "connect") X(TIMEOUT, "timeout") X(CUT, "cut")        \
+        X(BAD_ANSWER, "bad_answer") X(REFUSED, "refused") X(RATE_LIMITED, "rate_limited")          \
+            X(SERVER_ERROR, "server_error")
 enum metric_outcome {
 #define X(id, name) OUTCOME_##id,
     METRIC_OUTCOMES(X)
@@ -47,33 +52,33 @@ enum metric_label { LABEL_NONE, LABEL_STATUS, LABEL_TYPE, LABEL_OUTCOME };
 
 /* Rows with a `model` label:
  * X(id, name, kind, second label, unit of the stored number in one of the name's, help) */
-#define METRICS_BY_MODEL(X)                                                                       \
-    X(REQUESTS, "llm_requests_total", COUNTER, STATUS, 1, "Finished requests by HTTP status")     \
-    X(LATENCY, "llm_request_latency_seconds", HISTOGRAM, NONE, 1000000000,                        \
-      "From the first byte of a request to the last byte of its answer")                          \
-    X(TOKENS, "llm_tokens_total", COUNTER, TYPE, 1,                                               \
-      "Tokens as the providers count them; estimated_output where they did not")                  \
-    X(TTFT, "llm_time_to_first_token_seconds", HISTOGRAM, NONE, 1000000000,                       \
-      "From the first byte of a request to its first content")                                    \
-    X(INTER_TOKEN, "llm_inter_token_seconds", HISTOGRAM, NONE, 1000000000,                        \
-      "Mean time between content events of a stream, one value for each stream")                  \
-    X(INFLIGHT, "llm_inflight", GAUGE, NONE, 1, "Requests being served")                          \
-    X(QUEUED, "llm_queue_depth", GAUGE, NONE, 1, "Requests waiting for a place at their target")  \
-    X(ATTEMPTS, "weir_attempts_total", COUNTER, OUTCOME, 1, "Attempts at upstreams by outcome")   \
-    X(FALLBACKS, "weir_fallbacks_total", COUNTER, NONE, 1,                                        \
+#define METRICS_BY_MODEL(X)                                                                        \
+    X(REQUESTS, "llm_requests_total", COUNTER, STATUS, 1, "Finished requests by HTTP status")      \
+    X(LATENCY, "llm_request_latency_seconds", HISTOGRAM, NONE, 1000000000,                         \
+      "From the first byte of a request to the last byte of its answer")                           \
+    X(TOKENS, "llm_tokens_total", COUNTER, TYPE, 1,                                                \
+      "Tokens as the providers count them; estimated_output where they did not")                   \
+    X(TTFT, "llm_time_to_first_token_seconds", HISTOGRAM, NONE, 1000000000,                        \
+      "From the first byte of a request to its first content")                                     \
+    X(INTER_TOKEN, "llm_inter_token_seconds", HISTOGRAM, NONE, 1000000000,                         \
+      "Mean time between content events of a stream, one value for each stream")                   \
+    X(INFLIGHT, "llm_inflight", GAUGE, NONE, 1, "Requests being served")                           \
+    X(QUEUED, "llm_queue_depth", GAUGE, NONE, 1, "Requests waiting for a place at their target")   \
+    X(ATTEMPTS, "weir_attempts_total", COUNTER, OUTCOME, 1, "Attempts at upstreams by outcome")    \
+    X(FALLBACKS, "weir_fallbacks_total", COUNTER, NONE, 1,                                         \
       "Requests that were answered by another target than their first")
 
 /* Rows without labels, counted by threads. */
-#define METRICS_PLAIN(X)                                                                          \
-    X(BYTES_IN, "weir_client_received_bytes_total", COUNTER, 1, "Request bodies received")        \
-    X(BYTES_OUT, "weir_client_sent_bytes_total", COUNTER, 1, "Answer bodies sent")                \
-    X(EVENTS, "weir_stream_events_total", COUNTER, 1, "Events relayed in streams")                \
-    X(RESENDS, "weir_resends_total", COUNTER, 1,                                                  \
-      "Requests sent again because a kept connection had died")                                   \
-    X(CANCELLED, "weir_cancelled_total", COUNTER, 1, "Requests whose client left")                \
-    X(BODY_REFUSED, "weir_body_budget_refused_total", COUNTER, 1,                                 \
-      "Requests refused because body memory was used up")                                         \
-    X(LATE_GRANTS, "weir_late_grants_total", COUNTER, 1,                                          \
+#define METRICS_PLAIN(X)                                                                           \
+    X(BYTES_IN, "weir_client_received_bytes_total", COUNTER, 1, "Request bodies received")         \
+    X(BYTES_OUT, "weir_client_sent_bytes_total", COUNTER, 1, "Answer bodies sent")                 \
+    X(EVENTS, "weir_stream_events_total", COUNTER, 1, "Events relayed in streams")                 \
+    X(RESENDS, "weir_resends_total", COUNTER, 1,                                                   \
+      "Requests sent again because a kept connection had died")                                    \
+    X(CANCELLED, "weir_cancelled_total", COUNTER, 1, "Requests whose client left")                 \
+    X(BODY_REFUSED, "weir_body_budget_refused_total", COUNTER, 1,                                  \
+      "Requests refused because body memory was used up")                                          \
+    X(LATE_GRANTS, "weir_late_grants_total", COUNTER, 1,                                           \
       "Places given back because their request had left the queue")
 
 enum metric_by_model {
@@ -103,8 +108,7 @@ void metric_shards_free(void);
 /* Counting, on the shard's own thread only. `sub` is the second label's value, or 0. */
 void metric_add(struct metric_shard *s, enum metric_by_model m, uint32_t model, unsigned sub,
                 int64_t by);
-void metric_observe(struct metric_shard *s, enum metric_by_model m, uint32_t model,
-                    int64_t value);
+void metric_observe(struct metric_shard *s, enum metric_by_model m, uint32_t model, int64_t value);
 void metric_count(struct metric_shard *s, enum metric_plain m, int64_t by);
 
 /* Further samples at scrape time, by whoever knows them: called in order of registration. */

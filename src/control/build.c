@@ -1,0 +1,483 @@
+/* Snapshots from configurations. */
+#include "control/build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "build_egress.h"
+#include "llm/openai.h"
+#include "observe/metrics.h"
+
+#define COMMENT_NS (15 * NS_PER_S) /* an open stream is never silent for longer */
+
+struct upstream_entry {
+    struct list node;
+    char *key;
+    struct upstream *upstream;
+};
+
+struct builder {
+    struct list upstreams;
+    uint64_t version;
+};
+
+/* One build under way. */
+struct build {
+    struct builder *builder;
+    const struct config *config;
+    const char *run_dir;
+    struct buf *errors;
+    struct gw_snapshot *snapshot;
+    struct arena *arena;
+    bool failed;
+};
+
+struct builder *builder_new(void)
+{
+    struct builder *b = mem_calloc(1, sizeof *b);
+    if (b != NULL)
+        list_init(&b->upstreams);
+    return b;
+}
+
+static void entry_free(struct upstream_entry *e)
+{
+    list_remove(&e->node);
+    upstream_unref(e->upstream);
+    mem_free(e->key);
+    mem_free(e);
+}
+
+void builder_free(struct builder *b)
+{
+    if (b == NULL)
+        return;
+    list_foreach (it, &b->upstreams)
+        entry_free(container_of(it, struct upstream_entry, node));
+    mem_free(b);
+}
+
+void builder_settle(struct builder *b, const struct gw_snapshot *s)
+{
+    list_foreach (it, &b->upstreams) {
+        struct upstream_entry *e = container_of(it, struct upstream_entry, node);
+        bool used = false;
+        for (size_t i = 0; i < s->providers_n; i++)
+            used = used || s->provider_list[i].upstream == e->upstream;
+        if (!used)
+            entry_free(e);
+    }
+}
+
+static void fail(struct build *b, const char *what, struct slice name, const char *why)
+{
+    buf_printf(b->errors, "%s: %s `%.*s`: %s\n", b->config->path.n ? b->config->path.p : "weir",
+               what, SLICE_ARG(name), why);
+    b->failed = true;
+}
+
+static struct slice copy(struct build *b, struct slice s)
+{
+    struct slice c = arena_copy(b->arena, s);
+    if (c.p == NULL)
+        fail(b, "configuration", SLICE("memory"), "out of memory");
+    return c;
+}
+
+static void *make(struct build *b, size_t n, size_t size)
+{
+    void *p = arena_zalloc(b->arena, MAX_OF(n, (size_t)1) * size);
+    if (p == NULL)
+        fail(b, "configuration", SLICE("memory"), "out of memory");
+    return p;
+}
+
+static struct slice *copy_list(struct build *b, const struct config_list *l)
+{
+    struct slice *out = make(b, l->n, sizeof *out);
+    for (size_t i = 0; i < l->n && out != NULL; i++)
+        out[i] = copy(b, l->item[i]);
+    return out;
+}
+
+/* The upstream of that key: the one there is, or a new one. The result is a reference. */
+static struct upstream *get_upstream(struct build *b, struct slice key,
+                                     const struct upstream_config *uc)
+{
+    list_foreach (it, &b->builder->upstreams) {
+        struct upstream_entry *e = container_of(it, struct upstream_entry, node);
+        if (slice_is(key, e->key))
+            return upstream_ref(e->upstream);
+    }
+    struct upstream_entry *e = mem_calloc(1, sizeof *e);
+    char *k = mem_strndup(key.p, key.n);
+    struct upstream *u = e != NULL && k != NULL ? upstream_new(uc) : NULL;
+    if (u == NULL) {
+        mem_free(e);
+        mem_free(k);
+        return NULL;
+    }
+    *e = (struct upstream_entry){.key = k, .upstream = u};
+    list_push_back(&b->builder->upstreams, &e->node);
+    return upstream_ref(u);
+}
+
+static void op_targets(struct build *b, struct gw_provider *p)
+{
+    for (unsigned op = 0; op < LLM_OPS_N; op++)
+        p->op_target[op] =
+            arena_printf(b->arena, "%.*s%.*s", SLICE_ARG(p->base_path),
+                         SLICE_ARG(llm_op_path((enum llm_op)op)));
+}
+
+static void provider_upstream(struct build *b, const struct config_provider *c,
+                              struct gw_provider *p)
+{
+    struct net_url url;
+    const char *why;
+    struct upstream_config uc = {.max_connections = c->max_connections};
+    struct slice text = c->url.n > 0 ? c->url : slice_str(p->row->base_url);
+    if (!net_url_parse(text, &url, &why)) {
+        fail(b, "url of provider", c->name, why);
+        return;
+    }
+    uc.host = url.host;
+    uc.port = url.port;
+    uc.sni = c->sni;
+    p->base_path = copy(b, url.path);
+    op_targets(b, p);
+    if (!egress_proxy(&b->config->egress, c, &url, b->arena, &uc, &why)) {
+        fail(b, "egress proxy of provider", c->name, why);
+        return;
+    }
+    if (url.tls) {
+        struct buf error;
+        buf_init(&error, 1024);
+        uc.tls = egress_tls(&b->config->egress, c, &error);
+        buf_char(&error, '\0');
+        if (uc.tls == NULL)
+            fail(b, "TLS of provider", c->name, error.p);
+        buf_done(&error);
+        if (uc.tls == NULL)
+            return;
+    }
+    struct slice key = egress_key(&b->config->egress, c, &url, &uc, b->arena);
+    p->upstream = key.p != NULL ? get_upstream(b, key, &uc) : NULL;
+    tls_client_context_unref(uc.tls);
+    if (p->upstream == NULL)
+        fail(b, "provider", c->name, "out of memory or too many upstreams");
+}
+
+static struct slice provider_fields(struct build *b, const struct config_provider *c,
+                                    struct gw_provider *p)
+{
+    struct buf lines;
+    buf_init(&lines, 65536);
+    buf_lit(&lines, "User-Agent: weir\r\nAccept-Encoding: identity\r\n");
+    if (c->api_key.n > 0 && !p->client_key) {
+        const char *scheme = p->row->auth == LLM_AUTH_API_KEY ? "Api-Key" : "Bearer";
+        size_t before = lines.n;
+        struct slice value = arena_printf(b->arena, "%s %.*s", scheme, SLICE_ARG(c->api_key));
+        http_put_field(&lines, SLICE("Authorization"), value);
+        if (lines.n == before)
+            fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
+    }
+    for (size_t i = 0; i < c->headers.n; i++)
+        http_put_field(&lines, c->headers.key[i], c->headers.value[i]);
+    struct slice out = copy(b, buf_view(&lines));
+    mem_wipe(lines.p, lines.n);
+    buf_done(&lines);
+    return out;
+}
+
+static void set_timeouts(struct gw_timeouts *t, const struct config_timeouts *own,
+                         const struct config_timeouts *all)
+{
+    const int64_t pairs[TIMEOUTS_N][2] = {
+        [TIMEOUT_QUEUE] = {own->queue_ns, all->queue_ns},
+        [TIMEOUT_CONNECT] = {own->connect_ns, all->connect_ns},
+        [TIMEOUT_TLS] = {own->tls_ns, all->tls_ns},
+        [TIMEOUT_WRITE] = {own->write_ns, all->write_ns},
+        [TIMEOUT_HEAD] = {own->head_ns, all->head_ns},
+        [TIMEOUT_FIRST_TOKEN] = {own->first_token_ns, all->first_token_ns},
+        [TIMEOUT_BETWEEN_TOKENS] = {own->between_tokens_ns, all->between_tokens_ns},
+        [TIMEOUT_TOTAL] = {own->total_ns, all->total_ns},
+    };
+    for (unsigned i = 0; i < TIMEOUTS_N; i++)
+        t->ns[i] = pairs[i][0] >= 0 ? pairs[i][0] : pairs[i][1];
+}
+
+static void build_provider(struct build *b, const struct config_provider *c, struct gw_provider *p)
+{
+    p->name = copy(b, c->name);
+    p->row = llm_provider_find(c->type);
+    p->client_key = slice_is(c->api_key, "client");
+    b->snapshot->wants_client_key |= p->client_key;
+    p->gated = c->max_inflight > 0;
+    p->models = copy_list(b, &c->models);
+    p->models_n = c->models.n;
+    set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
+    p->fields = provider_fields(b, c, p);
+    if (p->gated) {
+        p->gate = gate_get(arena_printf(b->arena, "provider/%.*s", SLICE_ARG(c->name)));
+        if (p->gate != NULL)
+            gate_set_limits(p->gate, c->max_inflight, c->queue);
+        else
+            fail(b, "provider", c->name, "out of memory");
+    }
+    provider_upstream(b, c, p);
+}
+
+static void build_engine(struct build *b, const struct config_engine *c, struct gw_provider *p)
+{
+    struct upstream_config uc = {0};
+    struct slice path = arena_printf(b->arena, "%s/%.*s.sock", b->run_dir, SLICE_ARG(c->name));
+    p->name = copy(b, c->name);
+    p->row = llm_provider_find(SLICE("llama-server"));
+    p->engine = p->gated = true;
+    p->base_path = SLICE("/v1");
+    op_targets(b, p);
+    p->fields = copy(b, SLICE("User-Agent: weir\r\nAccept-Encoding: identity\r\n"));
+    set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
+    p->gate = gate_get(arena_printf(b->arena, "engine/%.*s", SLICE_ARG(c->name)));
+    uc.unix_path = path;
+    p->upstream = path.p != NULL
+                      ? get_upstream(b, arena_printf(b->arena, "unix:%.*s", SLICE_ARG(path)), &uc)
+                      : NULL;
+    if (p->gate == NULL || p->upstream == NULL)
+        fail(b, "engine", c->name, "out of memory or too many upstreams");
+}
+
+/* "provider/model" or "engine/name"; the loader has checked that they exist. */
+static void build_target(struct build *b, struct slice use, struct gw_target *t)
+{
+    struct gw_snapshot *s = b->snapshot;
+    struct slice rest = use, head = slice_cut(&rest, '/');
+    bool engine = slice_is(head, "engine");
+    for (size_t i = 0; i < s->providers_n; i++) {
+        struct gw_provider *p = &s->provider_list[i];
+        if (p->engine == engine && slice_eq(p->name, engine ? rest : head))
+            t->provider = p;
+    }
+    t->model = copy(b, rest);
+    t->label = copy(b, use);
+    if (t->provider == NULL)
+        fail(b, "target", use, "there is no such provider or engine");
+}
+
+static void add_model(struct build *b, struct gw_model *m)
+{
+    m->metric_id = metric_model_id(m->name);
+    if (m->name.p != NULL && !strmap_add(&b->snapshot->models, m->name, m))
+        fail(b, "model", m->name, "the name is taken");
+}
+
+static void build_models(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    s->models_n = c->models_n + c->engines_n;
+    s->model_list = make(b, s->models_n, sizeof *s->model_list);
+    if (b->failed || !strmap_init(&s->models, b->arena, s->models_n))
+        return;
+    for (size_t i = 0; i < c->models_n; i++) {
+        struct gw_model *m = &s->model_list[i];
+        m->name = copy(b, c->models[i].name);
+        m->targets_n = c->models[i].targets_n;
+        m->targets = make(b, m->targets_n, sizeof *m->targets);
+        for (size_t t = 0; t < m->targets_n && m->targets != NULL; t++)
+            build_target(b, c->models[i].targets[t].use, &m->targets[t]);
+        add_model(b, m);
+    }
+    for (size_t i = 0; i < c->engines_n; i++) {
+        struct gw_model *m = &s->model_list[c->models_n + i];
+        m->name = copy(b, c->engines[i].name);
+        m->targets_n = 1;
+        m->targets = make(b, 1, sizeof *m->targets);
+        if (m->targets != NULL)
+            build_target(b, arena_printf(b->arena, "engine/%.*s", SLICE_ARG(m->name)), m->targets);
+        if (strmap_get(&s->models, m->name) == NULL) /* an alias of the same name goes before it */
+            add_model(b, m);
+    }
+}
+
+static void build_keys(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    struct gw_key *keys = make(b, c->keys_n, sizeof *keys);
+    s->auth_keys = c->auth == AUTH_KEYS;
+    if (keys == NULL || !strmap_init(&s->keys, b->arena, c->keys_n))
+        return;
+    for (size_t i = 0; i < c->keys_n; i++) {
+        bool ok = c->keys[i].sha256.n > 0
+                      ? hex_decode(c->keys[i].sha256, keys[i].digest, SHA256_BYTES)
+                      : hash_sha256(c->keys[i].secret, keys[i].digest);
+        struct slice digest = slice_of((const char *)keys[i].digest, SHA256_BYTES);
+        keys[i].name = copy(b, c->keys[i].name);
+        if (!ok || !strmap_add(&s->keys, digest, &keys[i]))
+            fail(b, "key", c->keys[i].name, "another key has the same secret");
+    }
+}
+
+static void build_passthrough(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    s->passthrough_n = c->passthrough_n;
+    s->passthrough = make(b, c->passthrough_n, sizeof *s->passthrough);
+    for (size_t i = 0; i < c->passthrough_n && s->passthrough != NULL; i++) {
+        struct gw_passthrough *p = &s->passthrough[i];
+        p->path = copy(b, c->passthrough[i].path);
+        p->prefix = p->path.n > 0 && p->path.p[p->path.n - 1] == '*';
+        p->path.n -= p->prefix;
+        for (size_t k = 0; k < s->providers_n; k++) {
+            struct gw_provider *candidate = &s->provider_list[k];
+            if (!candidate->engine && slice_eq(candidate->name, c->passthrough[i].to))
+                p->provider = candidate;
+        }
+        if (p->provider == NULL)
+            fail(b, "passthrough to", c->passthrough[i].to, "there is no such provider");
+    }
+}
+
+static void build_tls(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    s->tls_n = c->listeners_n;
+    s->tls = make(b, c->listeners_n, sizeof(struct tls_server_context *));
+    for (size_t i = 0; i < c->listeners_n && s->tls != NULL; i++) {
+        const struct config_tls *t = &c->listeners[i].tls;
+        struct buf error;
+        if (t->cert.n == 0)
+            continue;
+        buf_init(&error, 1024);
+        s->tls[i] = tls_server_context_new(t->cert.p, t->key.p,
+                                           t->client_ca.n > 0 ? t->client_ca.p : NULL, &error);
+        buf_char(&error, '\0');
+        if (s->tls[i] == NULL)
+            fail(b, "TLS of listener", c->listeners[i].address, error.p);
+        buf_done(&error);
+    }
+}
+
+static void build_limits(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    s->limits = (struct gw_limits){.body_bytes = c->limits.body_bytes,
+                                   .answer_bytes = c->limits.answer_bytes,
+                                   .event_bytes = c->limits.event_bytes,
+                                   .commit_hold_ns = c->server.commit_hold_ns,
+                                   .comment_ns = MIN_OF(c->server.commit_hold_ns, COMMENT_NS)};
+    s->server = (struct net_server_limits){.head_ns = c->server.head_ns,
+                                           .idle_ns = c->server.idle_ns,
+                                           .body_ns = c->server.body_idle_ns,
+                                           .write_ns = c->server.write_ns};
+    s->expose = copy_list(b, &c->expose);
+    s->expose_n = c->expose.n;
+    s->cors_origins = copy_list(b, &c->cors_origins);
+    s->cors_n = c->cors_origins.n;
+    s->trusted_n = c->trusted_proxies.n;
+    s->trusted = make(b, s->trusted_n, sizeof *s->trusted);
+    for (size_t i = 0; i < s->trusted_n && s->trusted != NULL; i++) {
+        if (!net_prefix_parse(c->trusted_proxies.item[i], &s->trusted[i]))
+            fail(b, "trusted proxy", c->trusted_proxies.item[i], "no address or prefix");
+    }
+}
+
+/* Aliases and engines, then what providers are declared to have. */
+static void build_models_json(struct build *b)
+{
+    struct gw_snapshot *s = b->snapshot;
+    size_t n = s->models_n, used = 0;
+    for (size_t i = 0; i < s->providers_n; i++)
+        n += s->provider_list[i].models_n;
+    struct llm_model_row *rows = make(b, n, sizeof *rows);
+    struct buf json;
+    buf_init(&json, (size_t)64 << 20);
+    for (size_t i = 0; i < s->models_n && rows != NULL; i++) {
+        if (strmap_get(&s->models, s->model_list[i].name) == &s->model_list[i])
+            rows[used++] = (struct llm_model_row){s->model_list[i].name, SLICE("weir")};
+    }
+    for (size_t i = 0; i < s->providers_n && rows != NULL; i++) {
+        const struct gw_provider *p = &s->provider_list[i];
+        for (size_t k = 0; k < p->models_n; k++) {
+            if (!gw_exposes(s, p->name, p->models[k]))
+                continue;
+            struct slice id =
+                arena_printf(b->arena, "%.*s/%.*s", SLICE_ARG(p->name), SLICE_ARG(p->models[k]));
+            rows[used++] = (struct llm_model_row){id, p->name};
+        }
+    }
+    if (rows != NULL)
+        openai_put_models(&json, rows, used, clock_wall_ns() / NS_PER_S);
+    s->models_json = copy(b, buf_view(&json));
+    buf_done(&json);
+}
+
+static void build_all(struct build *b)
+{
+    const struct config *c = b->config;
+    struct gw_snapshot *s = b->snapshot;
+    size_t n = c->providers_n + c->engines_n;
+    s->provider_list = make(b, n, sizeof *s->provider_list);
+    if (s->provider_list == NULL || !strmap_init(&s->providers, b->arena, n))
+        return;
+    s->providers_n = n;
+    for (size_t i = 0; i < c->providers_n; i++) {
+        build_provider(b, &c->providers[i], &s->provider_list[i]);
+        if (!strmap_add(&s->providers, s->provider_list[i].name, &s->provider_list[i]))
+            fail(b, "provider", c->providers[i].name, "the name is taken");
+    }
+    for (size_t i = 0; i < c->engines_n; i++)
+        build_engine(b, &c->engines[i], &s->provider_list[c->providers_n + i]);
+    build_models(b);
+    build_keys(b);
+    build_passthrough(b);
+    build_tls(b);
+    build_limits(b);
+    if (!b->failed)
+        build_models_json(b);
+}
+
+struct gw_snapshot *builder_build(struct builder *builder, const struct config *c,
+                                  const char *run_dir, struct buf *errors)
+{
+    struct gw_snapshot *s = gw_snapshot_new();
+    if (s == NULL) {
+        buf_lit(errors, "out of memory\n");
+        return NULL;
+    }
+    struct build b = {.builder = builder,
+                      .config = c,
+                      .run_dir = run_dir,
+                      .errors = errors,
+                      .snapshot = s,
+                      .arena = &s->arena};
+    s->version = ++builder->version;
+    build_all(&b);
+    if (!b.failed)
+        return s;
+    gw_snapshot_unref(s);
+    return NULL;
+}
+
+const struct config_provider_type *builder_provider_types(size_t *ret_n)
+{
+    static struct config_provider_type types[64];
+    size_t n;
+    const struct llm_provider *rows = llm_providers(&n);
+    ASSERT(n <= ARRAY_LEN(types));
+    for (size_t i = 0; i < n; i++)
+        types[i] = (struct config_provider_type){.name = rows[i].type,
+                                                 .url = rows[i].base_url,
+                                                 .key_env = rows[i].key_env,
+                                                 .needs_url = rows[i].base_url == NULL};
+    *ret_n = n;
+    return types;
+}

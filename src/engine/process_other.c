@@ -1,0 +1,29 @@
+/* Processes where nothing but POSIX is known: what cannot be asked is left out. */
+#include "process.h"
+
+#include <unistd.h>
+
+void process_die_with_parent(int signum)
+{
+    (void)signum;
+}
+
+void process_adopt_orphans(void)
+{
+}
+
+void process_offer_to_oom_killer(void)
+{
+}
+
+int64_t process_rss_bytes(pid_t pid)
+{
+    (void)pid;
+    return -1;
+}
+
+int64_t process_cores(void)
+{
+    int64_t n = sysconf(_SC_NPROCESSORS_ONLN);
+    return MAX_OF(n, INT64_C(1));
+}

@@ -1,0 +1,1 @@
+"""The black-box harness: scripted upstreams, scripted clients and the gateway between them."""

@@ -1,0 +1,161 @@
+/* The tables themselves: the reference documentation is the committed one, the examples in it and
+ * those in config/ are configurations that load. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "config_fixture.h"
+#include "config_rows.h"
+
+/* Every variable is set, but for Weir's own. */
+static const char *any_variable(const char *name)
+{
+    if (strncmp(name, "WEIR_", 5) == 0)
+        return NULL;
+    return strcmp(name, "HTTPS_PROXY") == 0 ? "http://proxy.example:3128" : name;
+}
+
+static void check_loads(const char *name, struct slice text)
+{
+    struct buf errors;
+    buf_init(&errors, 1 << 16);
+    check_note("%s", name);
+    struct config *c = config_parse(text, name, &fixture_options, &errors);
+    CHECK_EQ_LIT(buf_view(&errors), "");
+    CHECK(c != NULL);
+    config_free(c);
+    buf_done(&errors);
+}
+
+TEST(reference_is_committed)
+{
+    struct buf got, want;
+    buf_init(&got, 1 << 20);
+    config_reference(&got);
+    CHECK(!got.failed);
+    if (getenv("UPDATE") != NULL)
+        fixture_write("../../../docs/configuration.md", buf_view(&got));
+    fixture_read("../../../docs/configuration.md", &want);
+    CHECK_EQ_SLICE(buf_view(&got), buf_view(&want));
+    buf_done(&got);
+    buf_done(&want);
+}
+
+/* The examples of the first table, put together, are one configuration. */
+TEST(examples_of_the_root)
+{
+    struct buf text;
+    fixture_reset();
+    fixture_options.env = any_variable;
+    buf_init(&text, 1 << 16);
+    for (size_t i = 0; i < config_root.rows_n; i++) {
+        const struct config_row *row = &config_root.rows[i];
+        if (row->example != NULL)
+            buf_printf(&text, "%s: %s\n", row->key, row->example);
+    }
+    check_loads("examples", buf_view(&text));
+    buf_done(&text);
+}
+
+/* Puts a row's example where it belongs, in a configuration that is complete otherwise. */
+static void check_example(const char *before, const char *after, const struct config_row *row)
+{
+    struct buf text;
+    if (row->example == NULL || strncmp(row->example, "file:", 5) == 0)
+        return;
+    buf_init(&text, 1 << 16);
+    buf_printf(&text, "%s%s: %s%s\n", before, row->key, row->example, after);
+    check_loads(row->key, buf_view(&text));
+    buf_done(&text);
+}
+
+TEST(examples_of_sections)
+{
+    static const struct {
+        const char *section, *before, *after;
+        const char *skip; /* rows that `before` or `after` hold, or that need a partner */
+    } rows[] = {
+        {"listen", "keys: {a: {secret: x}}\nlisten: {", "}", "tls"},
+        {"keys", "keys: {a: {", "}}", ""},
+        {"admin", "admin: {", "}", "token tls"},
+        {"log", "log: {", "}", ""},
+        {"egress", "egress: {", "}", "client_cert client_key"},
+        {"cors", "cors: {", "}", ""},
+        {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
+         "type url client_cert client_key"},
+        {"providers", "providers: {a: {type: vllm, ", "}}",
+         "type api_key headers models timeouts sni ca_file client_cert client_key proxy"},
+        {"engines", "engines: {a: {", "}}", "binary args timeouts"},
+        {"engines", "engines: {a: {model: x, ", "}}", "model"},
+        {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{to: openai, ", "}]",
+         "to"},
+        {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{path: /x, ", "}]",
+         "path"},
+    };
+    fixture_reset();
+    fixture_options.env = any_variable;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct config_row *section =
+            config_row_find(&config_root, slice_str(rows[i].section));
+        for (size_t k = 0; k < section->section->rows_n; k++) {
+            const struct config_row *row = &section->section->rows[k];
+            if (strstr(rows[i].skip, row->key) == NULL)
+                check_example(rows[i].before, rows[i].after, row);
+        }
+    }
+}
+
+static int is_yaml(const struct dirent *d)
+{
+    size_t n = strlen(d->d_name);
+    return n > 5 && strcmp(d->d_name + n - 5, ".yaml") == 0;
+}
+
+TEST(files_in_config)
+{
+    char folder[600], path[900];
+    struct dirent **list;
+    struct buf text;
+    fixture_reset();
+    fixture_options.env = any_variable;
+    snprintf(folder, sizeof folder, "%s/../../../config", fixture_dir());
+    int n = scandir(folder, &list, is_yaml, alphasort);
+    CHECK(n > 0);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name);
+        fixture_read(path, &text);
+        check_loads(list[i]->d_name, buf_view(&text));
+        buf_done(&text);
+        free(list[i]);
+    }
+    free(list);
+}
+
+/* What walks the rows relies on this. */
+static void check_section(const struct config_section *sec, int depth)
+{
+    CHECK(depth < 8 && sec->rows_n > 0 && sec->rows_n <= 64 && sec->title != NULL);
+    CHECK(sec->shorthand == NULL || config_row_find(sec, slice_str(sec->shorthand)) != NULL);
+    for (size_t i = 0; i < sec->rows_n; i++) {
+        const struct config_row *row = &sec->rows[i];
+        bool list = row->type == ROW_NAMED || row->type == ROW_SECTIONS;
+        bool number = row->type == ROW_INT || row->type == ROW_SIZE || row->type == ROW_DURATION;
+        check_note("%s.%s", sec->title, row->key);
+        CHECK(row->help != NULL && row->help[strlen(row->help) - 1] == '.');
+        CHECK((row->type == ROW_WORD) == (row->words != NULL));
+        CHECK((list || row->type == ROW_SECTION) == (row->section != NULL));
+        CHECK(row->at == ROW_NOWHERE || row->at < sec->size);
+        CHECK(!number || row->max > row->min);
+        CHECK(!list || (row->n_at > 0 && row->max > 0));
+        CHECK(config_row_find(sec, slice_str(row->key)) == row);
+        CHECK(strchr(row->help, '|') == NULL && strchr(row->help, '\n') == NULL);
+        if (row->section != NULL)
+            check_section(row->section, depth + 1);
+    }
+}
+
+TEST(rows)
+{
+    check_section(&config_root, 0);
+}

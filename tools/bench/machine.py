@@ -1,0 +1,122 @@
+"""What the machine says about processes: CPU time, memory, ports, and who else is at work."""
+import os
+import resource
+import socket
+import time
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def raise_files(wanted):
+    """For the processes started from here; root may go above its hard limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+    except (ValueError, PermissionError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def prioritise(nice):
+    """Priority for this process; where Linux weighs whole sessions against each other (autogroup),
+    it needs one of its own, and the priority is that session's."""
+    os.setsid()
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(str(nice))
+    except (PermissionError, FileNotFoundError):
+        pass
+
+
+def run_on(core, nice):
+    """What a child does before its exec."""
+    def prepare():
+        os.sched_setaffinity(0, {core})
+        prioritise(nice)
+    return prepare
+
+
+def children(pid):
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            found += [int(child) for child in file.read().split()]
+    return found
+
+
+def tree(pid):
+    """The process and all that descend from it."""
+    pids = [pid]
+    for child in children(pid):
+        pids += tree(child)
+    return pids
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def resident_bytes(pids):
+    """Resident memory; pages shared between the processes count once (Pss)."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def idle_seconds(cores):
+    """How long these cores have done nothing."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = 0
+    with open("/proc/stat") as file:
+        for line in file:
+            fields = line.split()
+            if fields[0] in {f"cpu{core}" for core in cores}:
+                total += int(fields[4]) + int(fields[5])
+    return total / ticks
+
+
+class Strangers:
+    """The share of one core that others have used on our cores since this was made."""
+
+    def __init__(self, cores):
+        self.cores = set(cores)
+        self.idle = idle_seconds(self.cores)
+        self.time = time.monotonic()
+
+    def share(self, own_seconds):
+        elapsed = time.monotonic() - self.time
+        busy = elapsed * len(self.cores) - (idle_seconds(self.cores) - self.idle)
+        return max(0.0, (busy - own_seconds) / elapsed)
+
+
+def listening(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def http_status(port, path, tls=None):
+    """The status of a GET, or 0 if nobody answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+            sock = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
+                         "Connection: close\r\n\r\n".encode())
+            line = sock.recv(4096).split(b"\r\n")[0].split()
+            return int(line[1]) if len(line) > 1 else 0
+    except OSError:
+        return 0
