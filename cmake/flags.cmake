@@ -6,7 +6,10 @@ set(warnings
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wvla -Wundef -Wformat=2
   -Wimplicit-fallthrough -Wno-unused-parameter -fno-common -fno-strict-aliasing)
 set(hardening
-  -fstack-protector-strong -fstack-clash-protection -fPIE -fcf-protection=full)
+  -fstack-protector-strong -fstack-clash-protection -fcf-protection=full)
+if(NOT WEIR_SEAL) # sealed objects are shared, and need what CMake gives them by itself: -fPIC
+  list(APPEND hardening -fPIE)
+endif()
 foreach(flag -ftrivial-auto-var-init=zero)
   string(MAKE_C_IDENTIFIER "HAVE${flag}" have)
   check_c_compiler_flag("-Werror ${flag}" ${have})
@@ -18,7 +21,7 @@ foreach(flag ${warnings} ${hardening})
   target_compile_options(weir_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:${flag}>)
 endforeach()
 target_compile_options(weir_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions;-fno-rtti;-fPIE;-fstack-protector-strong>)
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions;-fno-rtti;-fstack-protector-strong>)
 if(WEIR_WERROR)
   target_compile_options(weir_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
 endif()

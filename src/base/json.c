@@ -509,15 +509,34 @@ static bool reserve_seen(struct json_parser *p, size_t keys)
     return p->seen != NULL;
 }
 
+/* Most objects have few keys and none with an escape: comparing each with each is the quickest then.
+ * False: another object. */
+static bool duplicate_of_few(const struct json_doc *d, uint32_t node, uint32_t *ret)
+{
+    struct slice seen[8];
+    size_t n = 0;
+    *ret = 0;
+    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
+        struct slice inner = json_inner(d, k);
+        if (n == ARRAY_LEN(seen) || d->nodes[k].escaped)
+            return false;
+        for (size_t i = 0; i < n && *ret == 0; i++)
+            *ret = slice_eq(seen[i], inner) ? k : 0;
+        seen[n++] = inner;
+    }
+    return true;
+}
+
 /* Keys are taken as equal when their 64-bit hashes (less one bit, seeded per process) are: two
  * different keys of one object meet with odds of about n^2 / 2^64. */
 uint32_t json_duplicate_key(struct json_parser *p, const struct json_doc *d, uint32_t node)
 {
     size_t keys = 0, mask = 63;
+    uint32_t few;
+    if (duplicate_of_few(d, node, &few))
+        return few;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1))
         keys++;
-    if (keys < 2)
-        return 0;
     if (!reserve_seen(p, keys))
         return json_first(d, node);
     while (mask + 1 < keys * 2)

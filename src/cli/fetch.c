@@ -147,8 +147,10 @@ static void on_tick(struct timer *t)
         give_up(f, FETCH_TIMEOUT, late, "");
         return;
     }
-    if (f->request->on_tick != NULL)
-        f->request->on_tick(f->request->ctx, now);
+    if (f->request->on_tick != NULL && !f->request->on_tick(f->request->ctx, now)) {
+        give_up(f, FETCH_STOPPED, "", "");
+        return;
+    }
     if (!net_timer_set(&f->loop, t, now + TICK_NS))
         give_up(f, FETCH_FAILED, "out of memory", "");
 }
@@ -205,9 +207,10 @@ static void on_writable(struct net_lease *l)
     (void)l; /* no body is streamed */
 }
 
-static void on_end(struct net_lease *l)
+static bool on_end(struct net_lease *l)
 {
     end_hop(container_of(l, struct fetcher, lease), FETCH_DONE);
+    return true;
 }
 
 /* The texts of the table speak to clients of the gateway; these speak to people at a terminal. */

@@ -19,9 +19,10 @@ void fetcher_cancel_on(struct fetcher *f, int fd);
 
 struct fetch_request {
     enum http_method method;
-    struct slice url;        /* http:// or https://, with a query if need be; a fragment is cut off */
-    struct slice fields;     /* complete lines, to whoever answers in the end */
-    struct slice credential; /* complete lines for the origin of `url` alone, not where it leads to */
+    struct slice url;    /* http:// or https://, with a query if need be; a fragment is cut off */
+    struct slice fields; /* complete lines, to whoever answers in the end */
+    struct slice
+        credential; /* complete lines for the origin of `url` alone, not where it leads to */
     struct slice body;
     bool has_body;
     unsigned redirects_max; /* 0: a redirect is an answer like any other */
@@ -33,7 +34,8 @@ struct fetch_request {
     bool (*on_head)(void *ctx, const struct http_head *head, bool leads_on);
     /* A piece of the final answer's body. False ends the request. */
     bool (*on_data)(void *ctx, struct slice data);
-    void (*on_tick)(void *ctx, int64_t now_ns); /* ten times a second; may be NULL */
+    /* Ten times a second; may be NULL. False ends the request. */
+    bool (*on_tick)(void *ctx, int64_t now_ns);
     void *ctx;
 };
 
@@ -56,8 +58,8 @@ struct fetch_outcome {
 /* Carries the request out. */
 struct fetch_outcome fetch(struct fetcher *f, const struct fetch_request *r);
 
-/* Parses an absolute URL that may have a query and a fragment; `ret_target` is its path and query as
- * a request needs them, in `a`. Bytes that may not stand in a URL are percent-encoded. */
+/* Parses an absolute URL that may have a query and a fragment; `ret_target` is its path and query
+ * as a request needs them, in `a`. Bytes that may not stand in a URL are percent-encoded. */
 NODISCARD bool fetch_url(struct slice url, struct arena *a, struct net_url *ret,
                          struct slice *ret_target, const char **ret_why);
 

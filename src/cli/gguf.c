@@ -20,10 +20,10 @@ static const uint8_t type_bytes[GGUF_TYPES_N] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8
 static const struct {
     uint16_t values, bytes;
 } blocks[] = {
-    {1, 4},     {1, 2},     {32, 18},   {32, 20},   {0, 0},     {0, 0},     {32, 22},   {32, 24},
-    {32, 34},   {32, 36},   {256, 84},  {256, 110}, {256, 144}, {256, 176}, {256, 210}, {256, 292},
-    {256, 66},  {256, 74},  {256, 98},  {256, 50},  {32, 18},   {256, 110}, {256, 82},  {256, 136},
-    {1, 1},     {1, 2},     {1, 4},     {1, 8},     {1, 8},     {256, 56},  {1, 2},
+    {1, 4},    {1, 2},    {32, 18},  {32, 20},   {0, 0},     {0, 0},     {32, 22},   {32, 24},
+    {32, 34},  {32, 36},  {256, 84}, {256, 110}, {256, 144}, {256, 176}, {256, 210}, {256, 292},
+    {256, 66}, {256, 74}, {256, 98}, {256, 50},  {32, 18},   {256, 110}, {256, 82},  {256, 136},
+    {1, 1},    {1, 2},    {1, 4},    {1, 8},     {1, 8},     {256, 56},  {1, 2},
 };
 
 /* Reads the file forwards through a window. */
@@ -212,7 +212,8 @@ static bool read_head(struct reader *r, struct gguf_info *ret)
 bool gguf_check(int fd, int64_t size, struct gguf_info *ret, const char **ret_why)
 {
     static struct reader r; /* one at a time: commands have one thread */
-    r = (struct reader){.fd = fd, .size = size > 0 ? (uint64_t)size : 0, .alignment = ALIGN_DEFAULT};
+    r = (struct reader){
+        .fd = fd, .size = size > 0 ? (uint64_t)size : 0, .alignment = ALIGN_DEFAULT};
     *ret = (struct gguf_info){0};
     bool ok = read_head(&r, ret) &&
               (r.size >= ret->needed_bytes || fail(&r, "it is shorter than its head says"));

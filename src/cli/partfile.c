@@ -38,8 +38,8 @@ static enum part_open open_locked(struct partfile *p)
             errno = saved;
             return saved == EWOULDBLOCK ? PART_BUSY : PART_ERROR;
         }
-        if (fstat(p->fd, &ours) == 0 && stat(p->part, &named) == 0 &&
-            ours.st_ino == named.st_ino && ours.st_dev == named.st_dev) {
+        if (fstat(p->fd, &ours) == 0 && stat(p->part, &named) == 0 && ours.st_ino == named.st_ino &&
+            ours.st_dev == named.st_dev) {
             p->at = ours.st_size;
             return PART_OPEN;
         }

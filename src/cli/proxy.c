@@ -66,8 +66,8 @@ static struct slice basic(struct slice userinfo, struct arena *a)
 bool proxy_from_env(const struct net_url *url, struct arena *a, struct upstream_config *config,
                     const char **ret_why)
 {
-    struct slice text = url->tls ? variable("https_proxy", "HTTPS_PROXY")
-                                 : variable("http_proxy", "HTTP_PROXY");
+    struct slice text =
+        url->tls ? variable("https_proxy", "HTTPS_PROXY") : variable("http_proxy", "HTTP_PROXY");
     struct net_url proxy;
     if (text.n == 0 || exempt(url->host))
         return true;

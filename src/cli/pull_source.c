@@ -34,9 +34,9 @@ static struct slice hub_url(struct slice s, struct arena *a, const char **ret_wh
     if (revision.n == 0)
         revision = SLICE("main");
     *ret_why = "out of memory";
-    return arena_printf(a, SLICE_FMT "/" SLICE_FMT "/" SLICE_FMT "/resolve/" SLICE_FMT "/" SLICE_FMT,
-                        SLICE_ARG(endpoint()), SLICE_ARG(org), SLICE_ARG(repo), SLICE_ARG(revision),
-                        SLICE_ARG(s));
+    return arena_printf(
+        a, SLICE_FMT "/" SLICE_FMT "/" SLICE_FMT "/resolve/" SLICE_FMT "/" SLICE_FMT,
+        SLICE_ARG(endpoint()), SLICE_ARG(org), SLICE_ARG(repo), SLICE_ARG(revision), SLICE_ARG(s));
 }
 
 /* The address of a file's page on the hub leads to a web page: that of the file is meant. */
@@ -62,37 +62,34 @@ static bool name_ok(struct slice s)
     return s.n > 0 && s.p[0] != '.' && s.p[0] != '-';
 }
 
-static bool set_name(struct pull_source *ret, struct slice s, const char **ret_why)
+static bool set_name(struct pull_source *ret, struct slice s)
 {
     struct slice end = SLICE(".gguf");
     bool ended = s.n > end.n && slice_eq_nocase(slice_from(s, s.n - end.n), end);
-    *ret_why = "it gives no usable file name: choose one with --name";
     if (!name_ok(s) || s.n + end.n > PARTFILE_NAME_MAX)
         return false;
     memcpy(ret->name, s.p, s.n);
-    memcpy(ret->name + s.n, ended ? "" : end.p, ended ? 1 : end.n + 1);
+    memcpy(ret->name + s.n, end.p, ended ? 0 : end.n);
+    ret->name[s.n + (ended ? 0 : end.n)] = '\0';
     return true;
 }
 
 /* The last segment of the URL's path. */
-static bool name_of_url(struct pull_source *ret, struct arena *a, const char **ret_why)
+static bool name_of_target(struct pull_source *ret, struct slice target, struct arena *a)
 {
-    struct net_url parsed;
-    struct slice target;
-    if (!fetch_url(ret->url, a, &parsed, &target, ret_why))
-        return false;
     struct slice path = slice_cut(&target, '?');
     while (slice_find(path, '/') >= 0)
         slice_cut(&path, '/');
     char *plain = arena_alloc(a, path.n + 1);
     ptrdiff_t n = plain != NULL ? http_percent_decode(path, plain) : -1;
-    return set_name(ret, n > 0 ? slice_of(plain, (size_t)n) : SLICE_NONE, ret_why);
+    return n > 0 && set_name(ret, slice_of(plain, (size_t)n));
 }
 
 bool pull_source_read(const char *text, const char *name, struct arena *a, struct pull_source *ret,
                       const char **ret_why)
 {
-    struct slice s = slice_str(text), base = endpoint();
+    struct slice s = slice_str(text), base = endpoint(), target;
+    struct net_url parsed;
     *ret = (struct pull_source){0};
     if (slice_starts(s, SLICE("hf:")))
         s = hub_url(slice_from(s, strlen("hf:")), a, ret_why);
@@ -103,15 +100,9 @@ bool pull_source_read(const char *text, const char *name, struct arena *a, struc
     ret->hub = below(s, base);
     ret->url = ret->hub ? file_of_page(s, base, a) : s;
     *ret_why = "out of memory";
-    if (ret->url.p == NULL || !name_of_url(ret, a, ret_why)) {
-        if (name == NULL || ret->url.p == NULL)
-            return false;
-        struct net_url parsed;
-        struct slice target;
-        if (!fetch_url(ret->url, a, &parsed, &target, ret_why))
-            return false;
-    }
-    *ret_why = "--name has to be a plain file name";
-    return name == NULL || (set_name(ret, slice_str(name), ret_why) ||
-                            (*ret_why = "--name has to be a plain file name", false));
+    if (ret->url.p == NULL || !fetch_url(ret->url, a, &parsed, &target, ret_why))
+        return false;
+    *ret_why = name != NULL ? "--name has to be a plain file name"
+                            : "it gives no usable file name: choose one with --name";
+    return name != NULL ? set_name(ret, slice_str(name)) : name_of_target(ret, target, a);
 }

@@ -29,8 +29,8 @@ NODISCARD bool terminal_write(int fd, struct slice s);
 /* Text that comes in pieces cut anywhere and is to be shown on a terminal: whole UTF-8 characters
  * come out, what is none becomes U+FFFD, and whatever could steer the terminal is shown instead of
  * done: control characters in caret notation (so no escape sequence is left), C1 controls and
- * bidirectional overrides (CVE-2021-42574) as U+FFFD. Line feeds and tabs pass, carriage returns are
- * dropped. An empty one is all zero. */
+ * bidirectional overrides (CVE-2021-42574) as U+FFFD. Line feeds and tabs pass, carriage returns
+ * are dropped. An empty one is all zero. */
 struct terminal_text {
     char pending[4]; /* of a character that is not whole yet */
     unsigned n, want;
@@ -45,8 +45,8 @@ void terminal_put_bytes(struct buf *out, int64_t bytes);
 /* "1:05:09", "0:42" */
 void terminal_put_seconds(struct buf *out, int64_t seconds);
 
-/* Progress of a transfer, on standard error: a bar that is drawn anew on a terminal, otherwise a line
- * at each tenth and at least every half minute. */
+/* Progress of a transfer, on standard error: a bar that is drawn anew on a terminal, otherwise a
+ * line at each tenth and at least every half minute. */
 struct progress {
     struct terminal to;
     const char *name;

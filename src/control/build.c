@@ -286,10 +286,14 @@ static void build_models(struct build *b)
     for (size_t i = 0; i < c->models_n; i++) {
         struct gw_model *m = &s->model_list[i];
         m->name = copy(b, c->models[i].name);
-        m->targets_n = c->models[i].targets_n;
+        const struct config_model *cm = &c->models[i];
+        m->targets_n = cm->targets_n + cm->fallback_n;
         m->targets = make(b, m->targets_n, sizeof *m->targets);
         for (size_t t = 0; t < m->targets_n && m->targets != NULL; t++)
-            build_target(b, c->models[i].targets[t].use, &m->targets[t]);
+            build_target(b,
+                         t < cm->targets_n ? cm->targets[t].use
+                                           : cm->fallback[t - cm->targets_n].use,
+                         &m->targets[t]);
         add_model(b, m);
     }
     for (size_t i = 0; i < c->engines_n; i++) {
@@ -299,7 +303,8 @@ static void build_models(struct build *b)
         m->targets = make(b, 1, sizeof *m->targets);
         if (m->targets != NULL)
             build_target(b, arena_printf(b->arena, "engine/%.*s", SLICE_ARG(m->name)), m->targets);
-        if (strmap_get(&s->models, m->name) == NULL) /* an alias of the same name goes before it */
+        /* an alias of the same name goes before it */
+        if (strmap_get(&s->models, m->name) == NULL && gw_exposes(s, SLICE("engine"), m->name))
             add_model(b, m);
     }
 }
@@ -378,8 +383,10 @@ static void build_limits(struct build *b)
                                            .idle_ns = c->server.idle_ns,
                                            .body_ns = c->server.body_idle_ns,
                                            .write_ns = c->server.write_ns};
-    s->expose = copy_list(b, &c->expose);
-    s->expose_n = c->expose.n;
+    s->forward_up = copy_list(b, &c->forward_request);
+    s->forward_up_n = c->forward_request.n;
+    s->forward_down = copy_list(b, &c->forward_answer);
+    s->forward_down_n = c->forward_answer.n;
     s->cors_origins = copy_list(b, &c->cors_origins);
     s->cors_n = c->cors_origins.n;
     s->trusted_n = c->trusted_proxies.n;
@@ -425,6 +432,8 @@ static void build_all(struct build *b)
     const struct config *c = b->config;
     struct gw_snapshot *s = b->snapshot;
     size_t n = c->providers_n + c->engines_n;
+    s->expose = copy_list(b, &c->expose);
+    s->expose_n = c->expose.n;
     s->provider_list = make(b, n, sizeof *s->provider_list);
     if (s->provider_list == NULL || !strmap_init(&s->providers, b->arena, n))
         return;

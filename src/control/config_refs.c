@@ -182,6 +182,12 @@ static void check_target(struct config_reader *r, const struct config_target *t)
     }
 }
 
+/* Targets first, then fallbacks: the order in which they are tried. */
+static const struct config_target *model_target(const struct config_model *m, size_t i)
+{
+    return i < m->targets_n ? &m->targets[i] : &m->fallback[i - m->targets_n];
+}
+
 static void check_model(struct config_reader *r, const struct config_model *m)
 {
     struct slice head, rest;
@@ -191,12 +197,13 @@ static void check_model(struct config_reader *r, const struct config_model *m)
                    diag_quote(&r->diag, m->name), diag_quote(&r->diag, head));
     if (m->targets_n == 0 && !reader_is_bad(r, &m->targets) && reader_is_given(r, &m->targets))
         diag_error(&r->diag, reader_where(r, &m->targets), "`targets`: the list is empty");
-    for (size_t i = 0; i < m->targets_n; i++) {
-        check_target(r, &m->targets[i]);
-        for (size_t k = 0; k < i && m->targets[i].use.p != NULL; k++) {
-            if (slice_eq(m->targets[i].use, m->targets[k].use))
-                diag_error(&r->diag, reader_where(r, &m->targets[i].use),
-                           "`targets`: %s is listed twice", reader_quote(r, &m->targets[i].use));
+    for (size_t i = 0; i < m->targets_n + m->fallback_n; i++) {
+        const struct config_target *t = model_target(m, i);
+        check_target(r, t);
+        for (size_t k = 0; k < i && t->use.p != NULL; k++) {
+            if (slice_eq(t->use, model_target(m, k)->use))
+                diag_error(&r->diag, reader_where(r, &t->use), "`%s`: %s is listed twice",
+                           i < m->targets_n ? "targets" : "fallback", reader_quote(r, &t->use));
         }
     }
 }

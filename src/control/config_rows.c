@@ -157,6 +157,9 @@ static const struct config_row egress_rows[] = {
      .help = "Hosts that are reached without it, with commas between them; `.example` stands for "
              "a whole domain.",
      .example = "\"localhost,.internal\""},
+    {ROW("resolvers", ROW_TEXTS, config_egress, resolvers), .max = 8, .check = syntax_resolver,
+     .help = "Name servers, with or without a port, to ask instead of the system's.",
+     .example = "[10.0.0.2, \"10.0.0.3:5353\"]"},
     {ROW("ca_file", ROW_TEXT, config_egress, ca_file),
      .help = "File (PEM) of authorities that are trusted beside the system's.",
      .example = "/etc/ssl/corp.pem"},
@@ -187,9 +190,26 @@ static const struct config_section cors = {
     .help = "Cross-origin requests from browsers. Off by default.",
 };
 
+static const struct config_row forward_rows[] = {
+    {ROW("request", ROW_TEXTS, config, forward_request), .max = 64, .check = syntax_header_name,
+     .help = "Client headers that go upstream beside the usual ones.", .example = "[x-tenant]"},
+    {ROW("answer", ROW_TEXTS, config, forward_answer), .max = 64, .check = syntax_header_name,
+     .help = "Upstream headers that go to the client beside the usual ones.",
+     .example = "[x-cache]"},
+};
+static const struct config_section forward = {
+    .title = "forward",
+    ROWS(forward_rows),
+    .size = sizeof(struct config),
+    .pos_at = NONE,
+    .help = "Headers pass by allow-list. Upstream: `openai-beta`, `anthropic-beta`, "
+            "`idempotency-key`, `x-client-request-id`, `traceparent`, `tracestate`. Back: "
+            "`x-request-id`, `x-ratelimit-*`, `openai-*`, and `retry-after*` of errors.",
+};
+
 static const struct config_row limit_rows[] = {
     {ROW("body", ROW_SIZE, config_limits, body_bytes), .min = 1024, .max = 2 * GIB,
-     .fallback = "32MB", .help = "Body of one request, decompressed."},
+     .fallback = "32MiB", .help = "Body of one request, decompressed."},
     {ROW("body_memory", ROW_SIZE, config_limits, body_memory_bytes), .min = MIB, .max = 4096 * GIB,
      .fallback = "1GB", .help = "Bodies of all requests together."},
     {ROW("connections", ROW_INT, config_limits, connections), .min = 1, .max = 10000000,
@@ -335,6 +355,10 @@ static const struct config_row model_rows[] = {
      .n_at = offsetof(struct config_model, targets_n), .section = &target, .max = 64,
      .flags = ROW_REQUIRED, .help = "What stands behind the alias; tried in this order.",
      .example = "[openai/gpt-4o-mini, engine/smollm2]"},
+    {ROW("fallback", ROW_SECTIONS, config_model, fallback),
+     .n_at = offsetof(struct config_model, fallback_n), .section = &target, .max = 64,
+     .help = "What is tried when all of them failed before any content was sent.",
+     .example = "[anthropic/claude-sonnet-5]"},
 };
 static const struct config_section model = {
     .title = "models.<alias>",
@@ -394,6 +418,7 @@ static const struct config_row root_rows[] = {
              "aliases; `*` stands for any text. `[]`: aliases only.",
      .example = "[\"openai/gpt-4o*\", \"engine/*\"]"},
     {IN_ROOT("cors"), .section = &cors, .help = "Browsers."},
+    {IN_ROOT("forward"), .section = &forward, .help = "Headers that pass."},
     {ROW("trusted_proxies", ROW_TEXTS, config, trusted_proxies), .max = 1024,
      .check = syntax_prefix, .help = "Addresses whose `X-Forwarded-For` counts.",
      .example = "[10.0.0.0/8]"},

@@ -126,6 +126,18 @@ const char *syntax_prefix(struct slice s)
     return NULL;
 }
 
+const char *syntax_resolver(struct slice s)
+{
+    struct slice host, port;
+    uint8_t bytes[16];
+    bool bracketed;
+    if (ip_family(s, bytes) != 0)
+        return NULL;
+    bool ok = split_port(s, &host, &port, &bracketed) && is_port(port) &&
+              ip_family(host, bytes) == (bracketed ? AF_INET6 : AF_INET);
+    return ok ? NULL : "is not an IP address, with or without a port";
+}
+
 const char *syntax_host(struct slice s)
 {
     bool fits = s.n > 0 && s.n <= 253 && s.p[0] != '.' && s.p[0] != '-';

@@ -7,6 +7,7 @@
 
 const char *syntax_address(struct slice s);   /* 127.0.0.1:80, [::1]:80, localhost:80, unix:/path */
 const char *syntax_prefix(struct slice s);    /* 10.0.0.0/8, ::1 */
+const char *syntax_resolver(struct slice s);  /* 10.0.0.2, 10.0.0.2:5353, [::1]:53 */
 const char *syntax_url(struct slice s);       /* http or https, without credentials or a query */
 const char *syntax_proxy_url(struct slice s); /* the same; may hold credentials, has no path */
 const char *syntax_origin(struct slice s);    /* https://example.com, or an asterisk */

@@ -225,13 +225,13 @@ static void begin_end(struct service *s)
 }
 
 /* Children that are not ours to begin with: as process 1 we inherit them. */
-static void reap_orphans(void)
+static void reap_orphans(const struct service *s)
 {
     siginfo_t info = {0};
     if (getpid() != 1)
         return;
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
-        if (supervisor_owns(info.si_pid))
+        if (supervisor_owns(s->supervisor, info.si_pid))
             return; /* libuv waits for those */
         waitpid(info.si_pid, NULL, WNOHANG);
         info.si_pid = 0;
@@ -250,7 +250,7 @@ static void on_signal(uv_signal_t *h, int signum)
             reload_and_log(s);
         break;
     case SIGUSR1: log_reopen(); break;
-    case SIGCHLD: reap_orphans(); break;
+    case SIGCHLD: reap_orphans(s); break;
     default: break;
     }
 }
@@ -411,11 +411,26 @@ static bool start_gateway(struct service *s, struct gw_snapshot *snapshot, struc
     return s->gateway != NULL;
 }
 
+static bool set_resolvers(const struct config *c)
+{
+    struct buf csv;
+    bool ok = true;
+    buf_init(&csv, 1024);
+    for (size_t i = 0; i < c->egress.resolvers.n; i++)
+        buf_printf(&csv, "%s%.*s", i > 0 ? "," : "", SLICE_ARG(c->egress.resolvers.item[i]));
+    if (csv.n > 0)
+        ok = net_dns_servers(buf_view(&csv));
+    buf_done(&csv);
+    return ok;
+}
+
 /* Everything that has to stand before requests come. */
 static bool start(struct service *s, struct buf *errors)
 {
     s->config = service_load(s->options, errors);
     if (s->config == NULL)
+        return false;
+    if (!set_resolvers(s->config))
         return false;
     s->builder = builder_new();
     s->supervisor = supervisor_new(&s->loop, s->run_dir, s->options->self);
@@ -430,7 +445,7 @@ static bool start(struct service *s, struct buf *errors)
         return false;
     log_lines(LOG_WARN, "config.warning", errors);
     buf_reset(errors);
-    bool ok = apply_engines(s, s->config) && start_gateway(s, snapshot, errors);
+    bool ok = catch_signals(s) && apply_engines(s, s->config) && start_gateway(s, snapshot, errors);
     gw_snapshot_unref(snapshot);
     if (!ok)
         return false;
@@ -441,7 +456,7 @@ static bool start(struct service *s, struct buf *errors)
         return false;
     if (s->config->path.n > 0)
         s->watch = watch_new(&s->loop, s->config->path.p, reload_and_log, s);
-    return catch_signals(s);
+    return true;
 }
 
 static void announce(const struct service *s)

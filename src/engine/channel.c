@@ -20,6 +20,7 @@ struct channel {
     struct json_parser *parser;
     int64_t engine;  /* its pid while the shim says that it runs; 0 otherwise */
     unsigned closed; /* handles that are gone */
+    bool ended; /* the shim has said its last message */
     bool reaped, abandoned;
 };
 
@@ -70,8 +71,10 @@ static void read_lines(struct channel *ch)
         if (shim_message_read(ch->parser, line, &a, &m)) {
             if (m.type == SHIM_STARTED)
                 ch->engine = m.number;
-            if (m.type == SHIM_EXITED)
+            if (m.type == SHIM_EXITED) {
                 ch->engine = 0;
+                ch->ended = true;
+            }
             ch->ops->on_message(ch->ctx, &m);
         }
         arena_reset(&a);
@@ -166,7 +169,7 @@ static void on_written(uv_write_t *req, int status)
 bool channel_send(struct channel *ch, const struct shim_message *m)
 {
     CHECK_MAGIC(ch, CHANNEL_MAGIC);
-    if (uv_is_closing((uv_handle_t *)&ch->pipe))
+    if (ch->ended || uv_is_closing((uv_handle_t *)&ch->pipe))
         return false;
     struct order *o = mem_calloc(1, sizeof *o);
     if (o == NULL)
@@ -174,8 +177,7 @@ bool channel_send(struct channel *ch, const struct shim_message *m)
     buf_init(&o->text, SHIM_LINE_MAX);
     shim_message_put(&o->text, m);
     uv_buf_t b = uv_buf_init(o->text.p, (unsigned)o->text.n);
-    if (o->text.failed ||
-        uv_write(&o->req, (uv_stream_t *)&ch->pipe, &b, 1, on_written) != 0) {
+    if (o->text.failed || uv_write(&o->req, (uv_stream_t *)&ch->pipe, &b, 1, on_written) != 0) {
         buf_done(&o->text);
         mem_free(o);
         return false;

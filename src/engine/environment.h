@@ -8,8 +8,8 @@
 /* Does the entry "NAME=value" pass? */
 bool environment_passes(const char *entry);
 
-/* The entries of `from` (NULL at the end) that pass, behind them the `n` of `extra`, NULL at the end.
- * All in `a`. NULL: no memory. */
+/* The entries of `from` (NULL at the end) that pass, behind them the `n` of `extra`, NULL at the
+ * end. All in `a`. NULL: no memory. */
 NODISCARD char **environment_make(struct arena *a, char *const *from, const struct slice *extra,
                                   size_t n);
 

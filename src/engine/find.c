@@ -132,8 +132,8 @@ static bool newest_in_cache(const char *cache, char *out, size_t size)
         const char *path = found.gl_pathv[i];
         if (!is_program(path) || stat(path, &st) != 0)
             continue;
-        bool newer = st.st_mtim.tv_sec > newest.tv_sec || (st.st_mtim.tv_sec == newest.tv_sec &&
-                                                           st.st_mtim.tv_nsec > newest.tv_nsec);
+        bool newer = st.st_mtim.tv_sec > newest.tv_sec ||
+                     (st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec > newest.tv_nsec);
         if ((newer || !any) && put(out, size, path)) {
             newest = st.st_mtim;
             any = true;

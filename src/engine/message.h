@@ -5,8 +5,7 @@
  *   {"type":"signal","number":15}                 to the engine's process group
  * Shim to Weir:
  *   {"type":"started","number":4711}              the engine's pid, which is also its group
- *   {"type":"output","text":"loading ..."}        it wrote something; the newest line, a few times a
- *                                                 second at most
+ *   {"type":"output","text":"loading ..."}        it wrote something; the newest line, now and then
  *   {"type":"exited","number":1,"list":["..."]}   its exit code, and its last lines
  *   {"type":"exited","signal":9,"list":[]}        ended by a signal
  *   {"type":"exited","text":"..."}                it could not be run at all
@@ -26,11 +25,11 @@
 #define SHIM_LINE_MAX  ((size_t)256 << 10) /* bytes of one message, and of what is kept unread */
 #define SHIM_ARENA_MAX ((size_t)1 << 20)   /* memory for one message that was read */
 
-#define SHIM_MESSAGES(X)   \
-    X(START, "start")      \
-    X(SIGNAL, "signal")    \
-    X(STARTED, "started")  \
-    X(OUTPUT, "output")    \
+#define SHIM_MESSAGES(X)                                                                           \
+    X(START, "start")                                                                              \
+    X(SIGNAL, "signal")                                                                            \
+    X(STARTED, "started")                                                                          \
+    X(OUTPUT, "output")                                                                            \
     X(EXITED, "exited")
 enum shim_message_type {
 #define X(id, name) SHIM_##id,
@@ -51,13 +50,13 @@ struct shim_message {
 /* Appends the message as a line. */
 void shim_message_put(struct buf *b, const struct shim_message *m);
 
-/* Reads one line (without LF). What `ret` points to lives in `a`, or in `line`. False: not a message,
- * or no memory. */
+/* Reads one line (without LF). What `ret` points to lives in `a`, or in `line`. False: not a
+ * message, or no memory. */
 NODISCARD bool shim_message_read(struct json_parser *p, struct slice line, struct arena *a,
                                  struct shim_message *ret);
 
-/* Takes the first line off `in`: true, and `*ret` is it (without LF, valid until the buffer changes);
- * `*ret_bytes` is what to consume once it has been dealt with. */
+/* The first line of `in`, without LF, valid until the buffer changes; `*ret_bytes` is what to
+ * consume once it has been dealt with. False: there is none yet. */
 NODISCARD bool shim_line(const struct buf *in, struct slice *ret, size_t *ret_bytes);
 
 #endif

@@ -18,11 +18,12 @@ static void on_flush(struct net_lease *l)
     (void)l;
 }
 
-static void on_end(struct net_lease *l)
+static bool on_end(struct net_lease *l)
 {
     struct probe *p = container_of(l, struct probe, lease);
     p->flying = false;
     p->done(p, p->status, "");
+    return false; /* a connection that is kept would occupy one of llama-server's threads */
 }
 
 static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
@@ -52,12 +53,7 @@ void probe_start(struct probe *p)
                                              .on_flush = on_flush,
                                              .on_end = on_end,
                                              .on_fail = on_fail};
-    /* A connection that is kept occupies one of llama-server's threads. */
-    static const struct net_request request = {
-        .method = HTTP_GET,
-        .target = {"/health", 7},
-        .fields = {"Connection: close\r\n", 19},
-    };
+    static const struct net_request request = {.method = HTTP_GET, .target = {"/health", 7}};
     if (p->flying)
         return;
     p->flying = true;

@@ -6,8 +6,8 @@
 
 #include "base/compiler.h"
 
-/* `signum` comes when the thread that forked this process ends. Nothing where there is no such thing:
- * the shim's channel does the same by other means. May be called between fork and exec. */
+/* `signum` comes when the thread that forked this process ends. Nothing where there is no such
+ * thing: the shim's channel does the same by other means. May be called between fork and exec. */
 void process_die_with_parent(int signum);
 
 /* Descendants whose parents die become this process' children, so that it can wait for them. */
@@ -20,7 +20,7 @@ void process_offer_to_oom_killer(void);
 /* Resident memory of `pid`, or -1: unknown. */
 int64_t process_rss_bytes(pid_t pid);
 
-/* Cores that this process may use: the affinity mask, cut down to the cgroup's quota, at least 1. */
+/* Cores that this process may use: the affinity mask, cut to the cgroup's quota, at least 1. */
 int64_t process_cores(void);
 
 #endif

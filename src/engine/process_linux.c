@@ -10,9 +10,9 @@
 
 #include "base/slice.h"
 
-#define OOM_SCORE    "500" /* of -1000 to 1000; our own is usually 0 */
-#define CGROUP_ROOT  "/sys/fs/cgroup"
-#define PATH_BYTES   4096
+#define OOM_SCORE   "500" /* of -1000 to 1000; our own is usually 0 */
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define PATH_BYTES  4096
 
 void process_die_with_parent(int signum)
 {
@@ -84,7 +84,7 @@ static int64_t quota_of(const char *dir)
     if (!slice_to_u64(head, &quota) || !slice_to_u64(slice_cut(&rest, '\n'), &period) ||
         quota == 0 || period == 0)
         return 0;
-    return (int64_t)MAX_OF(quota / period, UINT64_C(1)); /* threads past the quota only get throttled */
+    return (int64_t)MAX_OF(quota / period, UINT64_C(1)); /* a thread more would be throttled */
 }
 
 /* The least quota of the cgroup `root` + `path` and all above it; 0: no limit. */

@@ -10,18 +10,18 @@
 #include "process.h"
 #include "tail.h"
 
-#define REPLICA_MAGIC    0x5245504cu
-#define NEVER_NS         INT64_MAX
-#define POLL_FIRST_NS    (10 * NS_PER_MS)
-#define POLL_MAX_NS      (250 * NS_PER_MS)
-#define HEALTH_EVERY_NS  (5 * NS_PER_S)
-#define HEALTH_WAIT_NS   (5 * NS_PER_S) /* for an answer */
-#define HEALTH_FAILURES  3              /* in a row: it is started again */
-#define START_CAP        10             /* times start_timeout: a start takes no longer, whatever it shows */
-#define RSS_STEP_BYTES   ((int64_t)256 << 10) /* less growth is no progress */
-#define DRAIN_EVERY_NS   (20 * NS_PER_MS)
-#define TERM_WAIT_NS     (2 * NS_PER_S) /* from SIGTERM to SIGKILL */
-#define KILL_WAIT_NS     (2 * NS_PER_S) /* from SIGKILL to ending the shim itself */
+#define REPLICA_MAGIC   0x5245504cu
+#define NEVER_NS        INT64_MAX
+#define POLL_FIRST_NS   (10 * NS_PER_MS)
+#define POLL_MAX_NS     (250 * NS_PER_MS)
+#define HEALTH_EVERY_NS (5 * NS_PER_S)
+#define HEALTH_WAIT_NS  (5 * NS_PER_S) /* for an answer */
+#define HEALTH_FAILURES 3              /* in a row: it is started again */
+#define START_CAP       10 /* times start_timeout: no start takes longer, whatever it shows */
+#define RSS_STEP_BYTES  ((int64_t)256 << 10) /* less growth is no progress */
+#define DRAIN_EVERY_NS  (20 * NS_PER_MS)
+#define TERM_WAIT_NS    (2 * NS_PER_S) /* from SIGTERM to SIGKILL */
+#define KILL_WAIT_NS    (2 * NS_PER_S) /* from SIGKILL to ending the shim itself */
 
 static const struct {
     const char *name;
@@ -64,6 +64,7 @@ static bool may_move(enum replica_state from, enum replica_state to)
     return (allowed[from] >> to & 1) != 0;
 }
 
+/* "engine.ready" and so on. */
 static void log_state(const struct replica *r)
 {
     struct slice name = r->settings->config.name;
@@ -87,15 +88,10 @@ static void log_state(const struct replica *r)
         log_event(LOG_ERROR, "engine.failed", "%.*s: %s; next start in %lld ms", SLICE_ARG(name),
                   r->reason, ms);
         break;
-    case REPLICA_STOPPED:
-    case REPLICA_DRAINING:
-    case REPLICA_STOPPING:
-    case REPLICA_STATES_N:
-        log_event(LOG_INFO, r->state == REPLICA_STOPPED    ? "engine.stopped"
-                            : r->state == REPLICA_DRAINING ? "engine.draining"
-                                                           : "engine.stopping",
-                  "%.*s", SLICE_ARG(name));
-        break;
+    case REPLICA_STOPPED: log_event(LOG_INFO, "engine.stopped", "%.*s", SLICE_ARG(name)); break;
+    case REPLICA_DRAINING: log_event(LOG_INFO, "engine.draining", "%.*s", SLICE_ARG(name)); break;
+    case REPLICA_STOPPING: log_event(LOG_INFO, "engine.stopping", "%.*s", SLICE_ARG(name)); break;
+    case REPLICA_STATES_N: break;
     }
 }
 
@@ -179,13 +175,13 @@ static void stop_harder(struct replica *r)
     wake_at(r, net_now(r->loop) + KILL_WAIT_NS);
 }
 
-/* The engine did what it should not have done, as `r->reason` says: it ends, a pause, the next start. */
+/* The engine did what it should not have done, as `r->reason` says: it ends, and after a pause it
+ * starts again. */
 static void fail(struct replica *r)
 {
     int64_t now_ns = net_now(r->loop);
-    int64_t ready_ns = r->state == REPLICA_READY || r->state == REPLICA_DRAINING
-                           ? now_ns - r->state_since_ns
-                           : -1;
+    int64_t ready_ns =
+        r->state == REPLICA_READY || r->state == REPLICA_DRAINING ? now_ns - r->state_since_ns : -1;
     r->pause_ns = retry_failed(&r->retry, now_ns, ready_ns);
     begin_stopping(r, r->retry.given_up ? REPLICA_FAILED : REPLICA_BACKOFF);
 }
@@ -248,7 +244,8 @@ static void on_channel_closed(void *ctx)
 /* Spawns; in the state STARTING or RETRYING. */
 static bool spawn(struct replica *r)
 {
-    static const struct channel_ops ops = {.on_message = on_message, .on_closed = on_channel_closed};
+    static const struct channel_ops ops = {.on_message = on_message,
+                                           .on_closed = on_channel_closed};
     const struct settings *s = r->settings;
     const char *why;
     if (s->socket == NULL) {

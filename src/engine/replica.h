@@ -47,21 +47,21 @@ struct replica {
     enum replica_state state;
     enum replica_state next; /* in DRAINING and STOPPING: what comes then */
     int64_t state_since_ns, state_since_wall_ns;
-    struct timer timer; /* always armed, so that moving it cannot fail */
+    struct timer timer;      /* always armed, so that moving it cannot fail */
     struct channel *channel; /* NULL: no process */
     struct probe probe;
     struct retry retry;
-    int64_t pid;            /* 0: no engine */
-    int64_t starts;         /* so far */
-    int64_t start_took_ns;  /* of the latest start that led to READY; 0: none yet */
-    int64_t progress_ns;    /* when the start last showed a sign of life */
-    int64_t rss_bytes;      /* the most seen during the start */
-    int64_t poll_ns;        /* pause before the next probe */
-    int64_t probed_ns;      /* when the open or latest probe was sent */
-    int64_t deadline_ns;    /* of the drain */
-    int64_t pause_ns;       /* after a failure, from when nothing of the process is left */
+    int64_t pid;             /* 0: no engine */
+    int64_t starts;          /* so far */
+    int64_t start_took_ns;   /* of the latest start that led to READY; 0: none yet */
+    int64_t progress_ns;     /* when the start last showed a sign of life */
+    int64_t rss_bytes;       /* the most seen during the start */
+    int64_t poll_ns;         /* pause before the next probe */
+    int64_t probed_ns;       /* when the open or latest probe was sent */
+    int64_t deadline_ns;     /* of the drain */
+    int64_t pause_ns;        /* after a failure, from when nothing of the process is left */
     unsigned probe_failures; /* in a row, while READY */
-    unsigned stop_steps;    /* beyond SIGTERM */
+    unsigned stop_steps;     /* beyond SIGTERM */
     char reason[REPLICA_REASON_BYTES]; /* of the latest failure */
 };
 
@@ -71,8 +71,8 @@ NODISCARD bool replica_init(struct replica *r, struct net_loop *loop, const char
 /* Gives everything back; what still runs is killed. */
 void replica_done(struct replica *r);
 
-/* The replica is to run with `settings`, which are taken over: starts it, restarts it after draining
- * when its process has to change, and cuts a pause after a failure short. */
+/* The replica is to run with `settings`, which are taken over: starts it, restarts it after
+ * draining when its process has to change, and cuts a pause after a failure short. */
 void replica_run(struct replica *r, struct settings *settings);
 
 /* The replica is to end: drains, stops. It is STOPPED once `changed` says so. */

@@ -63,8 +63,8 @@ static bool make_argv(struct settings *s)
     put_arg(s, s->socket != NULL ? slice_str(s->socket) : SLICE("none.sock"));
     put_number(s, SLICE("-t"), c->threads > 0 ? c->threads : process_cores());
     put_number(s, SLICE("-np"), c->slots);
-    /* All slots together; with 0, builds differ: the model's own for each slot as far as memory goes,
-     * or shared among them. */
+    /* All slots together; with 0, builds differ: the model's own for each slot as far as memory
+     * goes, or shared among them. */
     if (c->context > 0)
         put_number(s, SLICE("-c"), c->context);
     for (size_t i = 0; i < c->args_n; i++)
@@ -77,11 +77,11 @@ static bool make_argv(struct settings *s)
 static bool make_env(struct settings *s)
 {
     struct slice extra[] = {
-        SLICE("LLAMA_ARG_UI=0"),        /* --no-ui */
-        SLICE("LLAMA_ARG_WEBUI=0"),     /* its name before */
-        SLICE("LLAMA_ARG_NO_WEBUI=1"),  /* and before that */
-        SLICE("LLAMA_ARG_OFFLINE=1"),   /* --offline: the model is a file, nothing is fetched */
-        SLICE("LLAMA_ARG_JINJA=1"),     /* --jinja: chat templates with tools; now the default */
+        SLICE("LLAMA_ARG_UI=0"),       /* --no-ui */
+        SLICE("LLAMA_ARG_WEBUI=0"),    /* its name before */
+        SLICE("LLAMA_ARG_NO_WEBUI=1"), /* and before that */
+        SLICE("LLAMA_ARG_OFFLINE=1"),  /* --offline: the model is a file, nothing is fetched */
+        SLICE("LLAMA_ARG_JINJA=1"),    /* --jinja: chat templates with tools; now the default */
         arena_printf(&s->arena, "LLAMA_ARG_CACHE_RAM=%lld", (long long)s->config.cache_ram_mib),
     };
     if (extra[ARRAY_LEN(extra) - 1].p == NULL)

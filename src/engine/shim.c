@@ -1,6 +1,7 @@
-/* `weir engine-shim`: the small process between Weir and an engine. It exists so that an engine never
- * outlives Weir, however Weir ends, on any system: the kernel closes Weir's end of the socket, and
- * the shim kills the engine's whole process group. The messages are described in message.h. */
+/* `weir engine-shim`: the small process between Weir and an engine. It exists so that an engine
+ * never outlives Weir, however Weir ends, on any system: the kernel closes Weir's end of the
+ * socket, and the shim kills the engine's whole process group. The messages are described in
+ * message.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +29,9 @@ struct shim {
     struct json_parser *parser;
     struct buf in;
     struct tail tail;
-    pid_t engine;       /* 0: not started */
-    int output;         /* -1: closed */
-    unsigned told;      /* lines that Weir has heard of */
+    pid_t engine;  /* 0: not started */
+    int output;    /* -1: closed */
+    unsigned told; /* lines that Weir has heard of */
     int64_t told_ns;
     bool over;
 };

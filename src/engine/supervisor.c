@@ -294,7 +294,8 @@ void supervisor_dump(const struct supervisor *s, struct json_writer *w)
 #define ENGINE_METRICS(X)                                                                          \
     X(UP, "weir_engine_up", GAUGE, "1 while the engine answers requests")                          \
     X(RESTARTS, "weir_engine_restarts_total", COUNTER, "Starts of the engine after its first")     \
-    X(START, "weir_engine_start_seconds", GAUGE, "How long its latest start took until it was ready") \
+    X(START, "weir_engine_start_seconds", GAUGE,                                                   \
+      "How long its latest start took until it was ready")                                         \
     X(RSS, "weir_engine_rss_bytes", GAUGE, "Resident memory of the engine")
 enum engine_metric {
 #define X(id, name, kind, help) EM_##id,
@@ -311,9 +312,8 @@ static double metric_of(const struct engine *e, enum engine_metric m)
     case EM_RESTARTS: return (double)e->shown.restarts;
     case EM_START: return (double)e->shown.start_took_ns / (double)NS_PER_S;
     case EM_RSS:
-        return e->shown.pid > 0
-                   ? (double)MAX_OF(process_rss_bytes((pid_t)e->shown.pid), INT64_C(0))
-                   : 0;
+        return e->shown.pid > 0 ? (double)MAX_OF(process_rss_bytes((pid_t)e->shown.pid), INT64_C(0))
+                                : 0;
     case EM_N: break;
     }
     return 0;

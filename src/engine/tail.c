@@ -19,7 +19,8 @@ void tail_feed(struct tail *t, struct slice data)
         if (c == '\n')
             end_line(t);
         else if (t->open < TAIL_LINE_BYTES)
-            t->lines[t->count % TAIL_LINES][t->open++] = (unsigned char)c < ' ' || c == 127 ? ' ' : c;
+            t->lines[t->count % TAIL_LINES][t->open++] =
+                (unsigned char)c < ' ' || c == 127 ? ' ' : c;
     }
 }
 
@@ -74,9 +75,9 @@ static bool contains(struct slice s, struct slice word)
 
 static bool is_error(struct slice *line)
 {
-    static const char *const words[] = {"error",         "failed",    "couldn't", "cannot",
-                                        "out of memory", "terminate", "assert",   "unable to",
-                                        "invalid"};
+    static const char *const words[] = {"error",  "failed",        "couldn't",
+                                        "cannot", "out of memory", "terminate",
+                                        "assert", "unable to",     "invalid"};
     char level = cut_level(line);
     if (level != 0)
         return level == 'E';

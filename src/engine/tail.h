@@ -12,8 +12,8 @@
 struct tail {
     char lines[TAIL_LINES][TAIL_LINE_BYTES];
     size_t lengths[TAIL_LINES];
-    unsigned count;  /* complete lines since the start; the latest are in the ring */
-    size_t open;     /* bytes of the line that is being written */
+    unsigned count; /* complete lines since the start; the latest are in the ring */
+    size_t open;    /* bytes of the line that is being written */
 };
 
 /* Takes what the engine wrote, in pieces of any size. Empty lines are left out, control characters
@@ -29,8 +29,8 @@ size_t tail_get(const struct tail *t, struct slice ret[TAIL_LINES]);
 /* The newest complete line, or empty. */
 struct slice tail_newest(const struct tail *t);
 
-/* The line that says best what went wrong, without llama.cpp's time and level: the first or the last
- * that looks like an error, else the last of all; empty without lines. */
+/* The line that says best what went wrong, without llama.cpp's time and level: the first or the
+ * last that looks like an error, else the last of all; empty without lines. */
 struct slice tail_reason(const struct slice *lines, size_t n, bool first);
 
 #endif

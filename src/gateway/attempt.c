@@ -182,6 +182,7 @@ static int64_t phase_deadline(const struct attempt *a, enum gw_error *ret_why)
 {
     const int64_t *limit = a->target.provider->timeouts.ns;
     int64_t since = a->lease.phase_since_ns, ns = 0;
+    *ret_why = GW_OK;
     if (!a->sent) {
         *ret_why = GW_QUEUE_TIMEOUT;
         ns = limit[TIMEOUT_QUEUE];
@@ -194,6 +195,8 @@ static int64_t phase_deadline(const struct attempt *a, enum gw_error *ret_why)
     case LEASE_WRITE: *ret_why = GW_WRITE_TIMEOUT, ns = limit[TIMEOUT_WRITE]; break;
     case LEASE_HEAD: *ret_why = GW_HEAD_TIMEOUT, ns = limit[TIMEOUT_HEAD]; break;
     case LEASE_BODY:
+        if (a->exchange->request.stream && !a->content)
+            break; /* the limit for the first token applies */
         *ret_why = GW_BETWEEN_TOKENS_TIMEOUT;
         ns = limit[TIMEOUT_BETWEEN_TOKENS];
         since = a->last_data_ns;

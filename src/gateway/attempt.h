@@ -33,7 +33,7 @@ struct attempt {
     struct buf prelude; /* events before the first content: held while another target may answer */
     size_t scanned;
     unsigned status;
-    bool finished, done, content; /* a finish_reason, [DONE], any content were seen */
+    bool done, content; /* [DONE], any content were seen */
     bool strip_usage;             /* the client did not ask for the usage that we asked for */
     enum gw_error error;
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;

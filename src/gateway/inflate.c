@@ -94,7 +94,7 @@ enum gw_error inflate_feed(struct inflate *z, struct slice data, struct block_po
         if (out->n > limit)
             return GW_BODY_TOO_LARGE;
         if (out->n > RATIO_FREE && out->n / RATIO_MAX > z->packed)
-            return GW_BODY_UNPACK;
+            return GW_BODY_TOO_LARGE;
         more = !z->complete && (data.n > 0 || out->n == out->size) &&
                (out->n != before || data.n != left);
         if (z->complete && data.n > 0)

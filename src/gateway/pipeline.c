@@ -8,7 +8,7 @@
 #define POOL_BODY_BYTES ((size_t)1 << 20) /* larger bodies are read on the thread pool */
 
 /* What stands at the client port, beside the health checks of server.c. */
-enum endpoint_kind { ENDPOINT_LLM, ENDPOINT_MODELS, ENDPOINT_MODEL, ENDPOINT_PASS };
+enum endpoint_kind { ENDPOINT_HEALTH, ENDPOINT_LLM, ENDPOINT_MODELS, ENDPOINT_MODEL, ENDPOINT_PASS };
 
 struct endpoint {
     struct slice path;
@@ -33,6 +33,13 @@ static const struct endpoint endpoints[] = {
     ENDPOINT("/completions", POST, LLM, LLM_COMPLETIONS),
     ENDPOINT("/embeddings", POST, LLM, LLM_EMBEDDINGS),
     ENDPOINT("/models", GET, MODELS, 0),
+    /* server.c answers their GETs; what comes here is another method */
+    ENDPOINT("/livez", GET, HEALTH, 0),
+    ENDPOINT("/readyz", GET, HEALTH, 0),
+    ENDPOINT("/health", GET, HEALTH, 0),
+    ENDPOINT("/ready", GET, HEALTH, 0),
+    ENDPOINT("/health/liveliness", GET, HEALTH, 0),
+    ENDPOINT("/health/readiness", GET, HEALTH, 0),
 };
 static const struct endpoint model_endpoint = ENDPOINT("/v1/models/", GET, MODEL, 0);
 static const struct endpoint pass_endpoint = {.kind = ENDPOINT_PASS};
@@ -49,12 +56,14 @@ static const struct endpoint *find_endpoint(struct slice path)
 
 static const struct gw_passthrough *find_passthrough(const struct gw_snapshot *s, struct slice path)
 {
+    const struct gw_passthrough *best = NULL; /* the longest that fits */
     for (size_t i = 0; i < s->passthrough_n; i++) {
         const struct gw_passthrough *p = &s->passthrough[i];
-        if (p->prefix ? slice_starts(path, p->path) : slice_eq(path, p->path))
-            return p;
+        bool fits = p->prefix ? slice_starts(path, p->path) : slice_eq(path, p->path);
+        if (fits && (best == NULL || p->path.n > best->path.n))
+            best = p;
     }
-    return NULL;
+    return best;
 }
 
 static enum step_result step_read_head(struct exchange *x)
@@ -267,7 +276,7 @@ static enum step_result step_route(struct exchange *x)
     }
     switch (gw_resolve(x->snapshot, name, &x->arena, &x->model, &x->direct, &hint)) {
     case RESOLVED_MODEL: x->metric_id = x->model->metric_id; break;
-    case RESOLVED_TARGET: x->metric_id = worker_label_id(x->worker, x->direct.label, false); break;
+    case RESOLVED_TARGET: x->metric_id = worker_label_id(x->worker, name, false); break;
     case RESOLVED_AMBIGUOUS:
         x->param = SLICE("model");
         return exchange_refuse(x, GW_MODEL_AMBIGUOUS,

@@ -135,17 +135,39 @@ static void note_usage(struct exchange *x, const struct llm_scan *scan)
         llm_usage_merge(&x->usage, &scan->usage);
 }
 
+/* The upstream's error as the client will get it. */
+static void keep_error(struct exchange *x, enum gw_error why, const struct llm_error *e)
+{
+    const struct gw_error_row *row = gw_error_row(why);
+    struct llm_error full = *e;
+    struct buf b;
+    if (full.type.n == 0)
+        full.type = slice_str(row->type);
+    if (full.code.n == 0)
+        full.code = slice_str(row->code);
+    buf_init(&b, ERROR_BODY_MAX);
+    openai_put_error(&b, &full);
+    x->upstream_error = arena_copy(&x->arena, buf_view(&b));
+    buf_done(&b);
+}
+
 /* An error object where an answer should be. */
 static void conclude_upstream_error(struct attempt *a, const struct llm_error *e)
 {
-    struct exchange *x = a->exchange;
-    struct buf b;
-    buf_init(&b, ERROR_BODY_MAX);
-    openai_put_error(&b, e);
-    x->upstream_error = arena_copy(&x->arena, buf_view(&b));
-    x->upstream_status = 0;
-    buf_done(&b);
+    keep_error(a->exchange, GW_UPSTREAM_ERROR, e);
     conclude(a, GW_UPSTREAM_ERROR);
+}
+
+/* The model exists and works: a name that is no alias gets its own metrics from here on. */
+static void note_answered(struct exchange *x)
+{
+    struct metric_shard *m = x->worker->metrics;
+    x->model_answered = true;
+    if (x->model != NULL || x->metric_id != 0 || !x->counted_inflight)
+        return;
+    metric_add(m, MM_INFLIGHT, 0, 0, -1);
+    x->metric_id = worker_label_id(x->worker, x->request.model, true);
+    metric_add(m, MM_INFLIGHT, x->metric_id, 0, 1);
 }
 
 /* The first content: no other target can take over from here on. */
@@ -158,7 +180,7 @@ static void deliver_first(struct attempt *a)
     a->first_content_ns = now;
     if (x->first_content_ns == 0)
         x->first_content_ns = now;
-    x->model_answered = true;
+    note_answered(x);
     buf_slice(out, buf_view(&a->prelude));
     buf_done(&a->prelude);
     exchange_rearm(x);
@@ -198,7 +220,6 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
     metric_count(w->metrics, MP_EVENTS, 1);
     note_usage(x, &scan);
     a->done = scan.done;
-    a->finished = a->finished || scan.finished;
     if ((scan.content || scan.finished || scan.done) && !a->content)
         deliver_first(a);
     if (scan.content) {
@@ -313,7 +334,7 @@ static struct slice whole_body(const struct attempt *a)
     return a->whole.p != NULL ? a->whole : slice_of(a->held.p, a->held.n);
 }
 
-static void end_whole(struct attempt *a)
+static bool end_whole(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct llm_scan scan;
@@ -321,22 +342,23 @@ static void end_whole(struct attempt *a)
     if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op,
                             body, &scan)) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
-        return;
+        return false;
     }
     if (scan.is_error) {
         conclude_upstream_error(a, &scan.error);
-        return;
+        return true;
     }
     if (x->request.stream) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "a stream was asked for");
-        return;
+        return true;
     }
     note_usage(x, &scan);
-    x->model_answered = true;
+    note_answered(x);
     if (x->first_content_ns == 0)
         x->first_content_ns = net_now(&x->worker->loop);
     if (respond_json(x, a->status, SLICE_NONE, body))
         conclude(a, GW_OK);
+    return true;
 }
 
 /* Which of our errors an upstream's status is, and whether the client gets the status itself. */
@@ -365,7 +387,6 @@ static void end_error(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct llm_error e;
-    struct buf b;
     unsigned status;
     enum gw_error why = error_of_status(a, &status);
     openai_read_error(x->worker->json, &x->arena, whole_body(a), &e);
@@ -373,45 +394,37 @@ static void end_error(struct attempt *a)
               SLICE_ARG(a->target.label), a->status, SLICE_ARG(e.message));
     x->upstream_error = SLICE_NONE;
     x->upstream_status = status;
-    if (status != 0) {
-        if (e.type.n == 0)
-            e.type = slice_str(gw_error_row(why)->type);
-        buf_init(&b, ERROR_BODY_MAX);
-        openai_put_error(&b, &e);
-        x->upstream_error = arena_copy(&x->arena, buf_view(&b));
-        buf_done(&b);
-    }
+    if (status != 0)
+        keep_error(x, why, &e);
     conclude(a, why);
 }
 
-static void end_stream(struct attempt *a)
+static bool end_stream(struct attempt *a)
 {
-    struct exchange *x = a->exchange;
-    struct buf *out = &x->worker->out;
-    if (!a->done && !a->finished) {
+    if (!a->done) {
         conclude(a, GW_UPSTREAM_CUT);
-        return;
+        return false;
     }
-    if (!a->done && x->sink != NULL)
-        buf_lit(out, "data: [DONE]\n\n"); /* some providers leave it out after a finish_reason */
-    a->done = true;
     if (flush_out(a, true))
         conclude(a, GW_OK);
+    return true;
 }
 
-static void on_end(struct net_lease *l)
+/* An upstream whose answer made no sense may have more of it in the pipe. */
+static bool on_end(struct net_lease *l)
 {
     struct attempt *a = attempt_of(l);
     switch (a->kind) {
-    case ANSWER_STREAM: end_stream(a); break;
-    case ANSWER_ERROR: end_error(a); break;
-    case ANSWER_WHOLE: end_whole(a); break;
+    case ANSWER_STREAM: return end_stream(a);
+    case ANSWER_WHOLE: return end_whole(a);
+    case ANSWER_ERROR: end_error(a); return true;
     case ANSWER_RAW:
         if (exchange_send(a->exchange, NULL, SLICE_NONE, true))
             conclude(a, GW_OK);
-        break;
+        return true;
     case ANSWER_UNKNOWN: break;
     }
+    return false;
 }
 
 static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)

@@ -154,6 +154,8 @@ void exchange_send_error(struct exchange *x)
     } else {
         buf_reset(&fields);
         sse_put_data(&fields, buf_view(&body));
+        if (x->client != NULL)
+            net_stream_close_after(x->client);
         (void)!exchange_send(x, NULL, buf_view(&fields), true);
     }
     buf_done(&body);

@@ -87,7 +87,7 @@ static void write_log(struct exchange *x)
     struct json_writer w = json_writer(b);
     jw_open(&w, '{');
     jw_field_string(&w, "time", slice_str(stamp));
-    jw_field_string(&w, "id", x->id);
+    jw_field_string(&w, "request_id", x->id);
     put_client(&w, x);
     jw_field_i64(&w, "status", final_status(x));
     jw_field_string(&w, "reason", slice_str(reason(x)));
@@ -136,9 +136,7 @@ static void count(struct exchange *x)
     int64_t now = net_now(&x->worker->loop);
     if (x->counted_inflight)
         metric_add(m, MM_INFLIGHT, x->metric_id, 0, -1);
-    uint32_t model = x->model == NULL && x->direct.label.n > 0
-                         ? worker_label_id(x->worker, x->direct.label, x->model_answered)
-                         : x->metric_id;
+    uint32_t model = x->metric_id;
     if (pipeline_asks_model(x))
         metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
     metric_count(m, MP_BYTES_IN, x->bytes_in);

@@ -85,12 +85,17 @@ static bool is_plain(struct slice s)
 static struct slice quote(struct arena *a, struct slice s)
 {
     struct buf b;
-    struct slice ret;
-    if (is_plain(s))
-        return arena_printf(a, "\"" SLICE_FMT "\"", SLICE_ARG(s));
+    if (is_plain(s)) {
+        char *p = arena_alloc(a, s.n + 2);
+        if (p == NULL)
+            return SLICE_NONE;
+        p[0] = p[s.n + 1] = '"';
+        memcpy(p + 1, s.p, s.n);
+        return slice_of(p, s.n + 2);
+    }
     buf_init(&b, 6 * s.n + 2);
     json_put_string(&b, s);
-    ret = b.failed ? SLICE_NONE : arena_copy(a, buf_view(&b));
+    struct slice ret = b.failed ? SLICE_NONE : arena_copy(a, buf_view(&b));
     buf_done(&b);
     return ret;
 }

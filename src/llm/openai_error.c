@@ -87,8 +87,8 @@ static struct slice place_of(const struct json_doc *d, uint32_t loc, struct aren
         take(d, i, a, &part);
         if (part.p == NULL || part.n > 64 || place.n > 128 || slice_eq(part, SLICE("body")))
             continue;
-        place = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(place),
-                             place.n > 0 ? "." : "", SLICE_ARG(part));
+        place = arena_printf(a, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(place), place.n > 0 ? "." : "",
+                             SLICE_ARG(part));
     }
     return place;
 }
@@ -100,7 +100,7 @@ static void read_error(const struct json_doc *d, uint32_t node, struct arena *a,
 static void read_nested(const struct json_doc *d, uint32_t node, struct arena *a, unsigned nesting,
                         struct llm_error *ret)
 {
-    if (node == 0 || nesting == NESTING_MAX)
+    if (nesting == NESTING_MAX)
         return;
     if (json_type_at(d, node) == JSON_ARRAY && json_first(d, node) < json_end(d, node))
         node = json_first(d, node);
@@ -119,15 +119,16 @@ static void read_error(const struct json_doc *d, uint32_t node, struct arena *a,
         take(d, m.message, a, &ret->message);
         take(d, m.error, a, &ret->type);
     }
-    read_nested(d, m.error, a, nesting, ret);
-    read_nested(d, m.message, a, nesting, ret);
-    read_nested(d, m.detail, a, nesting, ret);
-    read_nested(d, m.errors, a, nesting, ret);
+    const uint32_t inner[] = {m.error, m.message, m.detail, m.errors};
+    for (size_t i = 0; i < ARRAY_LEN(inner); i++) {
+        if (inner[i] != 0)
+            read_nested(d, inner[i], a, nesting, ret);
+    }
     if (m.loc != 0 && is_text(d, m.msg) && ret->message.p == NULL) {
         struct slice place = place_of(d, m.loc, a), msg = json_string(d, m.msg, a);
         if (place.n > 0 && msg.p != NULL) {
-            ret->message = arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(place),
-                                        SLICE_ARG(msg));
+            ret->message =
+                arena_printf(a, SLICE_FMT ": " SLICE_FMT, SLICE_ARG(place), SLICE_ARG(msg));
             ret->param = place;
         }
     }
@@ -207,7 +208,10 @@ static struct slice excerpt(struct slice body, struct arena *a)
 void llm_error_of(const struct json_doc *d, struct arena *a, struct llm_error *ret)
 {
     *ret = (struct llm_error){.message = SLICE_NONE};
-    read_nested(d, 0, a, 0, ret);
+    if (json_type_at(d, 0) == JSON_STRING)
+        ret->message = excerpt(json_inner(d, 0), a);
+    else
+        read_nested(d, 0, a, 0, ret);
     if (ret->message.p == NULL)
         ret->message = excerpt(json_raw(d, 0), a);
     if (ret->message.p == NULL)

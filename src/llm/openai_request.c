@@ -74,8 +74,8 @@ static bool refuse_type(const struct reader *rd, const char *param, const char *
 
 static bool refuse_missing(const struct reader *rd, const char *param)
 {
-    return refuse(rd->bad, param, "missing_required_parameter",
-                  "Missing required parameter: '%s'.", param);
+    return refuse(rd->bad, param, "missing_required_parameter", "Missing required parameter: '%s'.",
+                  param);
 }
 
 /* `key` is there for the second time, in the object whose path with its final dot is `where`. */
@@ -89,8 +89,8 @@ static bool refuse_duplicate(const struct reader *rd, const char *where, uint32_
 
 static int member_of(struct slice k)
 {
-#define X(id, name)                     \
-    if (k.n == sizeof(name) - 1 && KEY_IS(k, name)) \
+#define X(id, name)                                                                                \
+    if (k.n == sizeof(name) - 1 && KEY_IS(k, name))                                                \
         return LLM_MEMBER_##id;
     LLM_MEMBERS(X)
 #undef X
@@ -227,20 +227,22 @@ static bool read_integer(struct reader *rd, const char *param, enum llm_member m
     if (!whole_number(rd->d, node, &v)) {
         if (json_type_at(rd->d, node) != JSON_NUMBER)
             return refuse_type(rd, param, "an integer", node);
-        return refuse(rd->bad, param, "invalid_type",
-                      "Invalid type for '%s': expected an integer, but got a decimal number instead.",
-                      param);
+        return refuse(
+            rd->bad, param, "invalid_type",
+            "Invalid type for '%s': expected an integer, but got a decimal number instead.", param);
     }
     if (v < min)
-        return refuse(rd->bad, param, "integer_below_min_value",
-                      "Invalid '%s': integer below minimum value. Expected a value >= %lld, but got "
-                      "%lld instead.",
-                      param, (long long)min, (long long)v);
+        return refuse(
+            rd->bad, param, "integer_below_min_value",
+            "Invalid '%s': integer below minimum value. Expected a value >= %lld, but got "
+            "%lld instead.",
+            param, (long long)min, (long long)v);
     if (v > max)
-        return refuse(rd->bad, param, "integer_above_max_value",
-                      "Invalid '%s': integer above maximum value. Expected a value <= %lld, but got "
-                      "%lld instead.",
-                      param, (long long)max, (long long)v);
+        return refuse(
+            rd->bad, param, "integer_above_max_value",
+            "Invalid '%s': integer above maximum value. Expected a value <= %lld, but got "
+            "%lld instead.",
+            param, (long long)max, (long long)v);
     *ret = v;
     return true;
 }
@@ -327,9 +329,10 @@ static bool read_messages(struct reader *rd)
     if (json_type_at(d, node) != JSON_ARRAY)
         return refuse_type(rd, "messages", "an array of objects", node);
     if (json_first(d, node) == json_end(d, node))
-        return refuse(rd->bad, "messages", "empty_array",
-                      "Invalid 'messages': empty array. Expected an array with minimum length 1, but "
-                      "got an empty array instead.");
+        return refuse(
+            rd->bad, "messages", "empty_array",
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but "
+            "got an empty array instead.");
     for (uint32_t m = json_first(d, node); m < json_end(d, node); m = json_after(d, m)) {
         if (!read_message(rd, m, i++, &list))
             return false;

@@ -1,5 +1,5 @@
-/* What an answer or a streamed event in OpenAI's dialect says. openai_scan_event runs once per event
- * of every stream: one pass over the members, no allocation but for escaped names. */
+/* What an answer or a streamed event in OpenAI's dialect says. openai_scan_event runs once per
+ * event of every stream: one pass over the members, no allocation. */
 #include "openai_internal.h"
 
 #define TOKENS_MAX ((int64_t)1 << 48) /* larger figures are nonsense, and would overflow prices */
@@ -215,7 +215,7 @@ static void read_finish_reason(struct scanner *s, uint32_t node)
     if (json_type_at(s->d, node) != JSON_STRING || !has_something(s->d, node))
         return;
     if (!s->ret->finished)
-        s->ret->finish_reason = json_string(s->d, node, s->a);
+        s->ret->finish_reason = json_inner(s->d, node);
     s->ret->finished = true;
 }
 
@@ -293,7 +293,7 @@ static bool scan(struct scanner *s)
     uint32_t model = root_value(s, ROOT_MODEL), usage = root_value(s, ROOT_USAGE);
     uint32_t x_groq = root_value(s, ROOT_X_GROQ);
     if (model != 0 && json_type_at(d, model) == JSON_STRING)
-        ret->model = json_string(d, model, s->a);
+        ret->model = json_inner(d, model);
     if (s->key[ROOT_USAGE] != 0)
         ret->usage_member = llm_span_of(d, s->key[ROOT_USAGE]);
     if (usage != 0)
@@ -330,9 +330,8 @@ bool openai_scan_event(struct json_parser *p, struct arena *a, const struct llm_
     return true;
 }
 
-bool openai_scan_answer(struct json_parser *p, struct arena *a,
-                        const struct llm_provider *provider, enum llm_op op, struct slice body,
-                        struct llm_scan *ret)
+bool openai_scan_answer(struct json_parser *p, struct arena *a, const struct llm_provider *provider,
+                        enum llm_op op, struct slice body, struct llm_scan *ret)
 {
     struct json_doc d;
     struct scanner s = {.d = &d, .a = a, .provider = provider, .ret = ret};

@@ -1,4 +1,5 @@
-/* What Weir itself writes in OpenAI's dialect: errors, the list of models, events less their usage. */
+/* What Weir itself writes in OpenAI's dialect: errors, the list of models, events less their usage.
+ */
 #include "base/json_write.h"
 #include "llm/openai.h"
 #include "llm/sse.h"
@@ -61,8 +62,8 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* What to cut to take a member out of the valid JSON `text`: the member with the comma before it, or,
- * if it is the first, with the comma behind it. */
+/* What to cut to take a member out of the valid JSON `text`: the member with the comma before it,
+ * or, if it is the first, with the comma behind it. */
 static struct llm_range cut_of(struct slice text, const struct llm_span *member)
 {
     uint32_t from = member->key, end = member->value_end;

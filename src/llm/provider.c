@@ -39,8 +39,8 @@ static const struct llm_provider providers[] = {
         .type = "mistral",
         .base_url = "https://api.mistral.ai/v1",
         .key_env = "MISTRAL_API_KEY",
-        .quirks = QUIRK_NO_STREAM_OPTIONS | QUIRK_MAX_TOKENS | QUIRK_NO_DEVELOPER |
-                  QUIRK_RANDOM_SEED,
+        .quirks =
+            QUIRK_NO_STREAM_OPTIONS | QUIRK_MAX_TOKENS | QUIRK_NO_DEVELOPER | QUIRK_RANDOM_SEED,
         .models_path = "/models",
         .about = "Mistral AI",
     },
@@ -64,9 +64,9 @@ static const struct llm_provider providers[] = {
         .models_path = "/models",
         .about = "xAI",
     },
-    /* fireworks-ai 1.2.30 (Python SDK): max_completion_tokens is an alias of max_tokens. Some models
-     * send usage only when stream_options asks: vercel/ai#16087, 2026-06. No source names the role
-     * developer; system is safe. */
+    /* fireworks-ai 1.2.30 (Python SDK): max_completion_tokens is an alias of max_tokens. Some
+     * models send usage only when stream_options asks: vercel/ai#16087, 2026-06. No source names
+     * the role developer; system is safe. */
     {
         .type = "fireworks",
         .base_url = "https://api.fireworks.ai/inference/v1",
@@ -120,7 +120,8 @@ static const struct llm_provider providers[] = {
         .models_path = "/models",
         .about = "SGLang",
     },
-    /* openai/openai.go, 2026-08: max_tokens and stream_options are read, max_completion_tokens not. */
+    /* openai/openai.go, 2026-08: max_tokens and stream_options are read, max_completion_tokens not.
+     */
     {
         .type = "ollama",
         .base_url = "http://127.0.0.1:11434/v1",

@@ -21,9 +21,9 @@ static const char *skip_eol(const char *p, const char *end)
     return p + (p[0] == '\r' && p + 1 < end && p[1] == '\n' ? 2 : 1);
 }
 
-/* One past the first blank line, or NULL. The bytes before `from` were looked at already: the last of
- * them tells whether a line starts there. A CR that ends the text ends its line; should the LF of a
- * CRLF follow later, it stands at the front of what follows. */
+/* One past the first blank line, or NULL. The bytes before `from` were looked at already: the last
+ * of them tells whether a line starts there. A CR that ends the text ends its line; should the LF
+ * of a CRLF follow later, it stands at the front of what follows. */
 static const char *find_event_end(struct slice text, size_t from)
 {
     const char *p = text.p + from, *end = text.p + text.n;

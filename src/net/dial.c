@@ -232,6 +232,7 @@ static void start_tls(struct upstream_dial *d)
     struct upstream *u = d->pool->upstream;
     struct net_loop *loop = d->pool->loop;
     lease_enter(d->lease, LEASE_TLS);
+    d->winner->state = UC_TLS;
     if (!tls_client_context_ready(u->config.tls)) {
         if (!net_timer_set(loop, &d->timer, net_now(loop) + ROOTS_POLL_NS))
             dial_fail(d, NET_FAIL_MEMORY, "");
@@ -243,7 +244,6 @@ static void start_tls(struct upstream_dial *d)
         dial_fail(d, NET_FAIL_MEMORY, "");
         return;
     }
-    d->winner->state = UC_TLS;
     conn_start_tls(&d->winner->conn, t);
 }
 
@@ -259,6 +259,10 @@ void dial_on_data(struct upstream_conn *uc, struct slice data)
     struct http_field fields[HTTP_FIELDS_MAX];
     struct http_head h;
     const char *why;
+    if (uc->state == UC_TLS) {
+        dial_fail(d, NET_FAIL_TLS, "the peer speaks before the handshake");
+        return;
+    }
     buf_slice(&uc->head, data);
     int n =
         uc->head.failed ? -1 : http1_head_length(HTTP1_ANSWER, buf_view(&uc->head), &uc->scanned);

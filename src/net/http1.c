@@ -110,8 +110,10 @@ bool http1_is_value(struct slice s)
 
 static int too_large(struct slice s)
 {
-    bool in_first_line = s.n == 0 || memchr(s.p, '\n', MIN_OF(s.n, HTTP_TARGET_MAX + 64)) == NULL;
-    return in_first_line ? -414 : -431;
+    struct slice start = slice_of(s.p, MIN_OF(s.n, HTTP_TARGET_MAX + 64));
+    if (slice_find(start, '\n') >= 0)
+        return -431;
+    return slice_find(start, ' ') >= 0 ? -414 : -501; /* the target, or even the method, has no end */
 }
 
 /* Before the first line is complete: a method is a token, so anything else is refused at once. */
@@ -119,6 +121,12 @@ static bool plausible_start(struct slice s)
 {
     size_t n = span(s, C_TCHAR);
     return n == s.n || (n > 0 && s.p[n] == ' ');
+}
+
+/* Does a request line end as those of HTTP/1 do? Older ones would never be followed by fields. */
+static bool has_version(struct slice line)
+{
+    return line.n > 9 && memcmp(line.p + line.n - 9, " HTTP/", 6) == 0;
 }
 
 int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
@@ -131,17 +139,20 @@ int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
                 return too_large(s);
             if (kind == HTTP1_REQUEST && *scanned == 0 && !plausible_start(s))
                 return -400;
-            return 0;
+            ptrdiff_t cr = slice_find(rest, '\r');
+            return cr >= 0 && (size_t)cr + 1 < rest.n ? -400 : 0;
         }
         size_t n = (size_t)(lf - rest.p);
         if (n == 0 || lf[-1] != '\r' || !http1_is_value(slice_of(rest.p, n - 1)))
             return -400;
         bool first = *scanned == 0;
+        if (first && kind == HTTP1_REQUEST && !has_version(slice_of(rest.p, n - 1)))
+            return -400;
         *scanned += n + 1;
         if (*scanned > HTTP_HEAD_MAX)
             return too_large(s);
         if (first && n > HTTP_TARGET_MAX + 64)
-            return -414;
+            return too_large(slice_of(s.p, n));
         if (n == 1)
             return first ? -400 : (int)*scanned;
     }
@@ -197,7 +208,7 @@ static bool list_has(struct slice value, struct slice token)
 
 struct framing {
     unsigned lengths, codings, hosts;
-    bool unknown_coding, bad_length, same_length;
+    bool unknown_coding, chunked_apart, bad_length, same_length;
     bool close, keep_alive;
 };
 
@@ -218,6 +229,8 @@ static void note_coding(struct slice value, struct framing *f, struct http_head 
     f->codings++;
     if (slice_eq_nocase(value, SLICE("chunked")))
         h->chunked = true;
+    else if (list_has(value, SLICE("chunked")))
+        f->chunked_apart = true; /* not the last, or twice */
     else
         f->unknown_coding = true;
 }
@@ -374,7 +387,7 @@ static int check_request_framing(struct http_head *h, const struct framing *f, c
     if (f->bad_length || f->lengths > 1)
         return 400;
     *ret_why = "malformed Transfer-Encoding";
-    if (f->codings > 1 || (f->codings == 1 && h->minor == 0))
+    if (f->codings > 1 || f->chunked_apart || (f->codings == 1 && h->minor == 0))
         return 400;
     *ret_why = "Content-Length together with Transfer-Encoding";
     if (f->codings > 0 && f->lengths > 0)
@@ -435,7 +448,8 @@ int http1_parse_answer(struct slice s, struct http_field *fields, struct http_he
         return -1;
     read_framing(h, &f);
     *ret_why = "malformed framing";
-    if (f.bad_length || (f.lengths > 1 && !f.same_length) || f.codings > 1 || f.unknown_coding)
+    if (f.bad_length || (f.lengths > 1 && !f.same_length) || f.codings > 1 || f.unknown_coding ||
+        f.chunked_apart)
         return -1;
     if (h->chunked) {
         h->content_length = -1;

@@ -167,11 +167,11 @@ bool net_lease_write(struct net_lease *l, struct slice piece, bool last)
 static void finish(struct upstream_conn *uc, size_t rest)
 {
     struct net_lease *l = TAKE(uc->lease);
-    uc->keep = uc->keep && rest == 0;
     l->conn = NULL;
     l->phase = LEASE_DONE;
+    bool good = l->ops->on_end(l);
+    uc->keep = uc->keep && good && rest == 0;
     pool_release(uc);
-    l->ops->on_end(l);
 }
 
 /* How the body of this answer ends (RFC 9112 section 6.3). */
@@ -299,7 +299,7 @@ static void on_data(struct conn *c, struct slice data)
     struct upstream_conn *uc = uc_of(c);
     if (uc->state == UC_BUSY && uc->lease != NULL)
         read_answer(uc, data);
-    else if (uc->state == UC_PROXY)
+    else if (uc->dial != NULL)
         dial_on_data(uc, data);
     else
         upstream_conn_close(uc); /* nobody asked for this */

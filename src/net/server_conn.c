@@ -275,6 +275,11 @@ enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *hea
     return io == NET_WAIT ? NET_SENT_WAIT : NET_SENT_ALL;
 }
 
+void net_stream_close_after(struct net_stream *s)
+{
+    s->keep_alive = false;
+}
+
 void net_stream_abort(struct net_stream *s)
 {
     s->answer = ANSWER_DONE;
@@ -363,6 +368,7 @@ static const char *refusal_text(int status)
 {
     switch (status) {
     case 414: return "request target too long";
+    case 501: return "unknown method";
     case 431: return "header fields too large";
     default: return "malformed request";
     }
@@ -371,7 +377,7 @@ static const char *refusal_text(int status)
 /* True: something was done and there may be more to do. */
 static bool step_head(struct net_stream *s, struct slice *in)
 {
-    if (s->state == SC_IDLE) {
+    if (s->scanned == 0) {
         size_t blank = 0;
         while (blank + 1 < in->n && blank < BLANK_MAX && in->p[blank] == '\r' &&
                in->p[blank + 1] == '\n')

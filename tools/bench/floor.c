@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uv.h>
 #include "util.h"
 
@@ -125,7 +126,9 @@ static void read_again(uv_tcp_t *tcp, uv_read_cb on_read)
 static void on_client_drained(uv_write_t *request, int status)
 {
     struct client *client = request->handle->data;
-    if (!status && client->upstream)
+    if (status)
+        client_close(client);
+    else if (client->upstream)
         read_again(&client->upstream->tcp, on_upstream_read);
     bench_free(request);
 }
@@ -133,27 +136,36 @@ static void on_client_drained(uv_write_t *request, int status)
 static void on_upstream_drained(uv_write_t *request, int status)
 {
     struct upstream *upstream = request->handle->data;
-    if (!status && upstream->client)
+    if (upstream->client && status)
+        client_close(upstream->client);
+    else if (upstream->client)
         read_again(&upstream->client->tcp, on_client_read);
     bench_free(request);
 }
 
-static bool pass_on(uv_stream_t *from, uv_tcp_t *tcp, const char *data, size_t len,
+/* Writes to the socket itself while nothing waits in libuv's queue: uv_try_write() would use
+ * write(), which costs 2% of a request more than send(). */
+static size_t send_now(uv_tcp_t *to, const char *data, size_t len)
+{
+    uv_os_fd_t fd;
+    if (to->connect_req || to->write_queue_size || uv_fileno((uv_handle_t *)to, &fd))
+        return 0;
+    ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Passes bytes on; what the socket does not take (or its error) goes the long way of uv_write(). */
+static bool pass_on(uv_stream_t *from, uv_tcp_t *to, const char *data, size_t len,
                     uv_write_cb on_drained)
 {
-    uv_stream_t *to = (uv_stream_t *)tcp;
-    uv_buf_t buffer = uv_buf_init((char *)data, (unsigned)len);
-    int written = uv_try_write(to, &buffer, 1);
-    if (written < 0 && written != UV_EAGAIN)
-        return false;
-    size_t taken = written > 0 ? (size_t)written : 0;
+    size_t taken = send_now(to, data, len);
     if (taken == len)
         return true;
     struct pending *pending = bench_alloc(1, sizeof(*pending) + len - taken);
     memcpy(pending->data, data + taken, len - taken);
-    buffer = uv_buf_init(pending->data, (unsigned)(len - taken));
+    uv_buf_t buffer = uv_buf_init(pending->data, (unsigned)(len - taken));
     uv_read_stop(from);
-    if (!uv_write(&pending->request, to, &buffer, 1, on_drained))
+    if (!uv_write(&pending->request, (uv_stream_t *)to, &buffer, 1, on_drained))
         return true;
     bench_free(pending);
     return false;

@@ -78,29 +78,27 @@ def resident_bytes(pids):
     return total
 
 
-def idle_seconds(cores):
-    """How long these cores have done nothing."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    total = 0
+def idle_seconds(core):
+    """How long this core has done nothing."""
     with open("/proc/stat") as file:
         for line in file:
             fields = line.split()
-            if fields[0] in {f"cpu{core}" for core in cores}:
-                total += int(fields[4]) + int(fields[5])
-    return total / ticks
+            if fields[0] == f"cpu{core}":
+                return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    raise OSError(f"no core {core}")
 
 
 class Strangers:
-    """The share of one core that others have used on our cores since this was made."""
+    """What others have used of one core, as a share of the time since this was made."""
 
-    def __init__(self, cores):
-        self.cores = set(cores)
-        self.idle = idle_seconds(self.cores)
+    def __init__(self, core):
+        self.core = core
+        self.idle = idle_seconds(core)
         self.time = time.monotonic()
 
-    def share(self, own_seconds):
+    def share(self, own_seconds=0.0):
         elapsed = time.monotonic() - self.time
-        busy = elapsed * len(self.cores) - (idle_seconds(self.cores) - self.idle)
+        busy = elapsed - (idle_seconds(self.core) - self.idle)
         return max(0.0, (busy - own_seconds) / elapsed)
 
 

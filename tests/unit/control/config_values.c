@@ -45,7 +45,7 @@ TEST(defaults)
     CHECK_EQ_U64(c->expose.n, 1);
     CHECK_EQ_LIT(c->expose.item[0], "*");
     CHECK(c->cors_origins.n == 0 && c->trusted_proxies.n == 0);
-    CHECK_EQ_I64(c->limits.body_bytes, 32000000);
+    CHECK_EQ_I64(c->limits.body_bytes, 33554432);
     CHECK_EQ_I64(c->limits.body_memory_bytes, 1000000000);
     CHECK_EQ_I64(c->limits.connections, 20000);
     CHECK_EQ_I64(c->limits.connections_per_client, 0);

@@ -61,6 +61,7 @@ enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEV
 
 struct config_egress {
     struct slice proxy, no_proxy;
+    struct config_list resolvers; /* name servers instead of the system's */
     struct slice ca_file;                 /* added to the system's authorities */
     struct slice client_cert, client_key; /* shown to upstreams that ask */
 };
@@ -101,8 +102,8 @@ struct config_target {
 struct config_model {
     struct config_pos pos;
     struct slice name;
-    struct config_target *targets; /* tried in order */
-    size_t targets_n;
+    struct config_target *targets, *fallback; /* tried in this order */
+    size_t targets_n, fallback_n;
 };
 
 /* A path of a provider that is handed through as it is. */
@@ -148,6 +149,7 @@ struct config {
     struct config_egress egress;
     struct config_list expose;
     struct config_list cors_origins;
+    struct config_list forward_request, forward_answer; /* further headers that pass */
     struct config_list trusted_proxies; /* address/prefix whose X-Forwarded-For counts */
     struct config_limits limits;
     struct config_server server;

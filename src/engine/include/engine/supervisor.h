@@ -1,7 +1,8 @@
-/* Local engines: llama-server processes that Weir starts, watches and stops. Everything here runs on
- * the control thread's loop, on the thread that started the process: the kernel ends engines with
- * it. An engine is reached by requests through its Unix socket, and lets them in through the gate
- * "engine/<name>" (gateway/gate.h): held while it starts, refused when it cannot run. */
+/* Local engines: llama-server processes that Weir starts, watches and stops. Everything here runs
+ * on the control thread's loop, on the thread that started the process: the kernel ends engines
+ * with it. An engine is reached by requests through its Unix socket, and lets them in through the
+ * gate "engine/<name>" (gateway/gate.h): held while it starts, refused when it cannot run. SIGPIPE
+ * is to be ignored. */
 #ifndef ENGINE_SUPERVISOR_H
 #define ENGINE_SUPERVISOR_H
 
@@ -26,8 +27,8 @@ struct engine_config {
 
 struct supervisor;
 
-/* `run_dir` exists and holds the engines' sockets; `self` is the path of the weir binary, which is run
- * again as `weir engine-shim`. NULL: no memory. */
+/* `run_dir` exists and holds the engines' sockets; `self` is the path of the weir binary, which is
+ * run again as `weir engine-shim`. NULL: no memory. */
 NODISCARD struct supervisor *supervisor_new(struct net_loop *loop, const char *run_dir,
                                             const char *self);
 
@@ -36,22 +37,23 @@ NODISCARD struct supervisor *supervisor_new(struct net_loop *loop, const char *r
  * Configs are copied; names are unique. Their gates are set before this returns: call it before
  * requests can find a new engine. Does nothing after supervisor_stop. False: no memory, and nothing
  * has changed. */
-NODISCARD bool supervisor_apply(struct supervisor *s, const struct engine_config *configs, size_t n);
+NODISCARD bool supervisor_apply(struct supervisor *s, const struct engine_config *configs,
+                                size_t n);
 
-/* Socket of the engine `name`: "<run_dir>/<name>.sock", into `out`; false: too long for a socket, or
- * not possible in llama-server's list of hosts. */
+/* Socket of the engine `name`: "<run_dir>/<name>.sock", into `out`; false: too long for a socket,
+ * or not possible in llama-server's list of hosts. */
 NODISCARD bool supervisor_socket(const struct supervisor *s, struct slice name, char *out,
                                  size_t size);
 
 /* Is `pid` a child that the supervisor waits for? For a process 1 that reaps all others. */
 bool supervisor_owns(const struct supervisor *s, int64_t pid);
 
-/* Ends all engines: waits for open requests as `drain_ns` allows, SIGTERM, 2 s later SIGKILL, both to
- * their whole groups. `done` is called on the loop when nothing of them is left. */
+/* Ends all engines: waits for open requests as `drain_ns` allows, SIGTERM, 2 s later SIGKILL, both
+ * to their whole groups. `done` is called on the loop when nothing of them is left. */
 void supervisor_stop(struct supervisor *s, void (*done)(void *ctx), void *ctx);
 
-/* After `done`; before it, engines are killed, which may take a moment longer than this call. The loop
- * must not have been done with yet. NULL is fine. */
+/* After `done`; before it, engines are killed, which may take a moment longer than this call. The
+ * loop must not have been done with yet. NULL is fine. */
 void supervisor_free(struct supervisor *s);
 
 /* An array of objects with name, state, since (wall time), model, socket, pid (0: none), restarts,
@@ -61,8 +63,8 @@ void supervisor_dump(const struct supervisor *s, struct json_writer *w);
 /* Metrics of all engines, as a collector (observe/metrics.h); any thread, until supervisor_free. */
 void supervisor_metrics(struct buf *out, void *supervisor);
 
-/* `weir engine-shim`: the small process between Weir and an engine; file descriptor 3 is its line to
- * Weir. Returns the exit status. */
+/* `weir engine-shim`: the small process between Weir and an engine; file descriptor 3 is its line
+ * to Weir. Returns the exit status. */
 int engine_shim_main(void);
 
 /* Looks for an engine binary: `configured` if given (a name without a slash: on PATH), else

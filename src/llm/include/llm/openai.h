@@ -16,18 +16,18 @@ struct slice llm_op_path(enum llm_op op);
 const char *llm_op_name(enum llm_op op);
 
 /* Members of a request that Weir reads or that a quirk changes. */
-#define LLM_MEMBERS(X)                                \
-    X(MODEL, "model")                                 \
-    X(MESSAGES, "messages")                           \
-    X(PROMPT, "prompt")                               \
-    X(INPUT, "input")                                 \
-    X(STREAM, "stream")                               \
-    X(STREAM_OPTIONS, "stream_options")               \
-    X(MAX_TOKENS, "max_tokens")                       \
-    X(MAX_COMPLETION_TOKENS, "max_completion_tokens") \
-    X(N, "n")                                         \
-    X(SEED, "seed")                                   \
-    X(RANDOM_SEED, "random_seed")                     \
+#define LLM_MEMBERS(X)                                                                             \
+    X(MODEL, "model")                                                                              \
+    X(MESSAGES, "messages")                                                                        \
+    X(PROMPT, "prompt")                                                                            \
+    X(INPUT, "input")                                                                              \
+    X(STREAM, "stream")                                                                            \
+    X(STREAM_OPTIONS, "stream_options")                                                            \
+    X(MAX_TOKENS, "max_tokens")                                                                    \
+    X(MAX_COMPLETION_TOKENS, "max_completion_tokens")                                              \
+    X(N, "n")                                                                                      \
+    X(SEED, "seed")                                                                                \
+    X(RANDOM_SEED, "random_seed")                                                                  \
     X(USER, "user")
 enum llm_member {
 #define X(id, name) LLM_MEMBER_##id,
@@ -71,13 +71,14 @@ struct llm_bad_request {
     bool no_memory;   /* nothing was found wrong: 503 */
 };
 
-/* Validates `body` and reads it. The JSON contract: the whole text is valid, no object that Weir reads
- * (the root, stream_options, each message's own members) has a key twice, escaped keys count as what
- * they say; `model` is a non-empty string of at most LLM_MODEL_MAX bytes without control characters,
- * `stream` a boolean (false for embeddings), `stream_options` an object and only there with `stream`,
- * `messages` (chat) a non-empty array of objects with a string `role`, `prompt` / `input` a string or
- * an array, `user` a string, limits are positive integers (max_tokens of completions may be 0), `n` is
- * at most 128. null counts as absent, as OpenAI has it. False: `*ret_bad` is filled. */
+/* Validates `body` and reads it. The JSON contract: the whole text is valid, no object that Weir
+ * reads (the root, stream_options, each message's own members) has a key twice, escaped keys count
+ * as what they say; `model` is a non-empty string of at most LLM_MODEL_MAX bytes without control
+ * characters, `stream` a boolean (false for embeddings), `stream_options` an object and only there
+ * with `stream`, `messages` (chat) a non-empty array of objects with a string `role`, `prompt` /
+ * `input` a string or an array, `user` a string, limits are positive integers (max_tokens of
+ * completions may be 0), `n` is at most 128. null counts as absent, as OpenAI has it. False:
+ * `*ret_bad` is filled. */
 NODISCARD bool openai_read_request(struct json_parser *p, struct arena *a, enum llm_op op,
                                    struct slice body, struct llm_request *ret,
                                    struct llm_bad_request *ret_bad);
@@ -91,12 +92,12 @@ struct llm_body {
     size_t bytes;
 };
 
-/* The request as the provider is to get it: the model's name there (valid UTF-8), include_usage asked
- * for in streams (unless the provider cannot), quirks applied, everything else byte for byte. More
- * pieces than fit are joined in the arena. Nothing is parsed again. False: no memory. */
+/* The request as the provider is to get it: the model's name there (valid UTF-8), include_usage
+ * asked for in streams (unless the provider cannot), quirks applied, everything else byte for byte.
+ * More pieces than fit are joined in the arena. Nothing is parsed again. False: no memory. */
 NODISCARD bool openai_edit_request(struct arena *a, const struct llm_request *r,
-                                   const struct llm_provider *provider,
-                                   struct slice upstream_model, struct llm_body *ret);
+                                   const struct llm_provider *provider, struct slice upstream_model,
+                                   struct llm_body *ret);
 
 /* Tokens on one basis: input includes cached and cache-written, output includes reasoning.
  * -1: the provider did not say. No figure is above 2^48: larger ones are taken as not said. */
@@ -111,41 +112,43 @@ struct llm_error {
     struct slice message, type, code, param; /* raw text with escapes resolved; .p NULL: absent */
 };
 
-/* What one answer or one event of a stream says. Slices point into the text or the arena. */
+/* What one answer or one event of a stream says. Slices point into the text; the arena is used for
+ * errors only. */
 struct llm_scan {
-    bool is_error;   /* it carries an error object instead of an answer */
-    bool done;       /* "[DONE]" */
-    bool content;    /* text, reasoning, a refusal, a tool call: something for the user */
-    bool finished;   /* some choice has a finish_reason */
-    bool usage_only; /* no choices, only usage: the extra chunk of include_usage */
-    bool has_usage;  /* `usage` was filled from it */
+    bool is_error;         /* it carries an error object instead of an answer */
+    bool done;             /* "[DONE]" */
+    bool content;          /* text, reasoning, a refusal, a tool call: something for the user */
+    bool finished;         /* some choice has a finish_reason */
+    bool usage_only;       /* no choices, only usage: the extra chunk of include_usage */
+    bool has_usage;        /* `usage` was filled from it */
     uint32_t output_units; /* deltas with content: the estimate of tokens where usage never comes */
     struct llm_usage usage;
     struct llm_error error;
-    struct llm_span usage_member; /* the top-level member `usage`, null or not; value_end 0: absent */
-    struct slice finish_reason;   /* of the first choice that has one */
-    struct slice model;           /* that the provider says it used */
+    struct llm_span usage_member; /* the top-level `usage`, null or not; value_end 0: absent */
+    struct slice finish_reason;   /* of the first choice that has one; escapes not resolved */
+    struct slice model;           /* that the provider says it used; escapes not resolved */
 };
 
-/* An event's data. False: it is not JSON of the expected shape (`*ret` is then of no use). */
+/* An event's data. False: it is not JSON of the expected shape (`*ret` is then of no use): an
+ * object that says nothing twice, `choices` an array of objects where there are any. */
 NODISCARD bool openai_scan_event(struct json_parser *p, struct arena *a,
                                  const struct llm_provider *provider, struct slice data,
                                  struct llm_scan *ret);
 
-/* A whole answer with a 2xx status. `done` is true on success. False: not JSON, or neither an answer
- * of the operation's shape nor an error. */
+/* A whole answer with a 2xx status. `done` is true on success. False: not JSON, or neither an
+ * answer of the operation's shape nor an error. */
 NODISCARD bool openai_scan_answer(struct json_parser *p, struct arena *a,
                                   const struct llm_provider *provider, enum llm_op op,
                                   struct slice body, struct llm_scan *ret);
 
 /* The event's raw bytes without its `usage` member: what a client that did not ask for usage gets.
- * Appended to `out`. `data` has to be one line of `raw` (several: the data is written anew). */
+ * Appended to `out`. Where `data` was joined from several lines, the event is written anew. */
 void openai_put_event_without_usage(struct buf *out, struct slice raw, struct slice data,
                                     const struct llm_span *usage_member);
 
-/* The error in whatever shape a provider gives it (nested, top-level, string, detail[], message), read
- * from a body that may also be no JSON at all (then message is a cleaned excerpt of at most 300
- * bytes). Always gives a message. */
+/* The error in whatever shape a provider gives it (nested, top-level, string, detail[], message),
+ * read from a body that may also be no JSON at all (then message is a cleaned excerpt of at most
+ * 300 bytes). Always gives a message. */
 void openai_read_error(struct json_parser *p, struct arena *a, struct slice body,
                        struct llm_error *ret);
 

@@ -1,12 +1,13 @@
-/* The table of providers: what is known of each kind of upstream. A new OpenAI-compatible provider is
- * one row in provider.c. */
+/* The table of providers: what is known of each kind of upstream. A new OpenAI-compatible provider
+ * is one row in provider.c. */
 #ifndef LLM_PROVIDER_H
 #define LLM_PROVIDER_H
 
 #include "base/slice.h"
 
-/* Deviations from OpenAI's wire. Each is one bit, handled in one place (openai_edit.c, openai_scan.c
- * or, for the last, whoever sends the request); the sources of the facts are named beside the rows. */
+/* Deviations from OpenAI's wire. Each is one bit, handled in one place (openai_edit.c,
+ * openai_scan.c or, for the last, whoever sends the request); the sources of the facts are named
+ * beside the rows. */
 enum llm_quirk {
     QUIRK_NO_STREAM_OPTIONS = 1 << 0, /* refuses stream_options; usage comes by itself */
     QUIRK_MAX_TOKENS = 1 << 1,        /* knows max_tokens, not max_completion_tokens */
@@ -29,9 +30,10 @@ struct llm_provider {
     const char *base_url; /* NULL: the configuration has to give one */
     const char *key_env;  /* variable that usually holds the key, or NULL */
     enum llm_auth auth;
-    unsigned quirks;         /* of enum llm_quirk */
-    const char *models_path; /* of the free call that `weir check --connect` makes, under base_url */
-    const char *about;       /* one line for the documentation */
+    unsigned quirks; /* of enum llm_quirk */
+    const char
+        *models_path;  /* of the free call that `weir check --connect` makes, under base_url */
+    const char *about; /* one line for the documentation */
 };
 
 /* NULL: no such type. */

@@ -61,6 +61,9 @@ enum net_sent {
 NODISCARD enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *head,
                                         const struct slice *parts, unsigned n, bool end);
 
+/* The connection ends with this answer. */
+void net_stream_close_after(struct net_stream *s);
+
 /* Breaks the connection: what was promised cannot be kept. `s` is no longer the caller's. */
 void net_stream_abort(struct net_stream *s);
 

@@ -81,8 +81,8 @@ struct net_lease_ops {
     void (*on_writable)(struct net_lease *l);
     /* All that this read brought has been delivered, and the answer goes on. */
     void (*on_flush)(struct net_lease *l);
-    /* The answer is complete; the lease is over. */
-    void (*on_end)(struct net_lease *l);
+    /* The answer is complete; the lease is over. False: the connection is not to be used again. */
+    bool (*on_end)(struct net_lease *l);
     /* The lease is over. `detail` adds to the text of `why` and may be empty. */
     void (*on_fail)(struct net_lease *l, enum net_fail why, const char *detail);
 };
