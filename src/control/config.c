@@ -52,6 +52,8 @@ struct config *config_parse(struct slice text, const char *name,
     if (r->c->path.p == NULL)
         diag_no_memory(&r->diag);
     struct ynode *root = yaml_tree_parse(text, &r->scratch, &r->diag);
+    if (root != NULL && root->kind == YNODE_MAP)
+        config_add_env_providers(r, root);
     if (root != NULL)
         config_read_root(r, root);
     return config_reader_end(r, errors);

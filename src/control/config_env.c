@@ -23,23 +23,37 @@ static bool add_text(struct config_reader *r, struct ynode *to, const char *key,
                      ynode_literal(&r->scratch, slice_str(text), pos));
 }
 
-/* Adds a provider for each type whose key is set; NULL: no memory. */
-static struct ynode *providers_from_env(struct config_reader *r)
+/* Adds to `providers` one for each type whose key is set and whose name is free; false: no memory. */
+static bool add_providers(struct config_reader *r, struct ynode *providers)
 {
-    struct ynode *providers = ynode_new(&r->scratch, YNODE_MAP, (struct config_pos){0, 0});
-    for (size_t i = 0; i < r->o->types_n && providers != NULL; i++) {
+    for (size_t i = 0; i < r->o->types_n; i++) {
         const struct config_provider_type *type = &r->o->types[i];
         const char *key = variable(r, type->key_env);
-        if (key == NULL)
+        if (key == NULL || ynode_get(providers, type->name) != NULL)
             continue;
         struct config_pos pos = diag_variable(&r->diag, type->key_env);
         struct ynode *provider = ynode_new(&r->scratch, YNODE_MAP, pos);
         if (provider == NULL || !add_text(r, provider, "type", type->name, pos) ||
             !add_text(r, provider, "api_key", key, pos) ||
             !ynode_add(&r->scratch, providers, slice_str(type->name), provider))
-            return NULL;
+            return false;
     }
-    return providers;
+    return true;
+}
+
+void config_add_env_providers(struct config_reader *r, struct ynode *root)
+{
+    struct ynode *wanted = ynode_get(root, "providers_from_env");
+    struct ynode *providers = ynode_get(root, "providers");
+    if (wanted == NULL || wanted->kind != YNODE_TEXT || !slice_is(wanted->text, "true"))
+        return; /* anything but false is reported when the file is read */
+    bool ok = true;
+    if (providers == NULL) {
+        providers = ynode_new(&r->scratch, YNODE_MAP, wanted->pos);
+        ok = providers != NULL && ynode_add(&r->scratch, root, SLICE("providers"), providers);
+    }
+    if (!ok || (providers->kind == YNODE_MAP && !add_providers(r, providers)))
+        diag_no_memory(&r->diag);
 }
 
 static void report_nothing(struct config_reader *r)
@@ -68,8 +82,9 @@ struct config *config_from_env(const struct config_options *options, struct buf 
         return NULL;
     }
     struct ynode *root = ynode_new(&r->scratch, YNODE_MAP, (struct config_pos){0, 0});
-    struct ynode *providers = providers_from_env(r);
-    bool ok = root != NULL && ynode_add(&r->scratch, root, SLICE("providers"), providers);
+    struct ynode *providers = ynode_new(&r->scratch, YNODE_MAP, (struct config_pos){0, 0});
+    bool ok = root != NULL && providers != NULL && add_providers(r, providers) &&
+              ynode_add(&r->scratch, root, SLICE("providers"), providers);
     if (ok && variable(r, "WEIR_ADMIN_TOKEN") != NULL)
         ok = add_text(r, root, "admin", "127.0.0.1:8081",
                       diag_variable(&r->diag, "WEIR_ADMIN_TOKEN"));

@@ -430,6 +430,9 @@ static const struct config_row root_rows[] = {
     {ROW("providers", ROW_NAMED, config, providers), .n_at = offsetof(struct config, providers_n),
      .section = &provider, .max = 1000, .help = "Upstreams.",
      .example = "{openai: {type: openai, api_key: \"${OPENAI_API_KEY}\"}}"},
+    {ROW("providers_from_env", ROW_BOOL, config, providers_from_env), .fallback = "false",
+     .help = "Adds a provider of each type in [providers.md](providers.md) whose key variable is "
+             "set, by the type's name."},
     {ROW("engines", ROW_NAMED, config, engines), .n_at = offsetof(struct config, engines_n),
      .section = &engine, .max = 256, .help = "Local models.",
      .example = "{smollm2: {model: smollm2-135m-instruct.gguf}}"},

@@ -97,8 +97,8 @@ static void log_state(const struct replica *r)
 
 static void wake_at(struct replica *r, int64_t at_ns)
 {
-    if (!net_timer_set(r->loop, &r->timer, at_ns))
-        ASSERT(!"the timer is armed");
+    bool set = net_timer_set(r->loop, &r->timer, at_ns);
+    ASSERT(set); /* it is armed: moving it cannot fail */
 }
 
 /* The only place that changes the state. `wake_ns` is when `on_timer` is to look at it. */
@@ -359,8 +359,8 @@ static void watch_drain(struct replica *r)
 static void on_timer(struct timer *t)
 {
     struct replica *r = container_of(t, struct replica, timer);
-    if (!net_timer_set(r->loop, t, NEVER_NS))
-        ASSERT(!"the slot that the timer just left is free");
+    bool set = net_timer_set(r->loop, t, NEVER_NS);
+    ASSERT(set); /* the place in the heap that it has just left is free */
     switch (r->state) {
     case REPLICA_STARTING:
     case REPLICA_RETRYING: watch_start(r); break;

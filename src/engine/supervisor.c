@@ -49,8 +49,8 @@ static int64_t gate_held(struct gate *g)
 
 static void sweep_soon(struct supervisor *s)
 {
-    if (!net_timer_set(s->loop, &s->sweep, net_now(s->loop)))
-        ASSERT(!"the timer is armed");
+    bool set = net_timer_set(s->loop, &s->sweep, net_now(s->loop));
+    ASSERT(set); /* it is armed: moving it cannot fail */
 }
 
 static void on_changed(struct replica *r)
@@ -86,8 +86,8 @@ static void engine_free(struct engine *e)
 static void on_sweep(struct timer *t)
 {
     struct supervisor *s = container_of(t, struct supervisor, sweep);
-    if (!net_timer_set(s->loop, t, NEVER_NS))
-        ASSERT(!"the slot that the timer just left is free");
+    bool set = net_timer_set(s->loop, t, NEVER_NS);
+    ASSERT(set); /* the place in the heap that it has just left is free */
     list_foreach (it, &s->engines) {
         struct engine *e = container_of(it, struct engine, node);
         if (!e->wanted && e->replica.state == REPLICA_STOPPED)

@@ -8,7 +8,13 @@
 #define POOL_BODY_BYTES ((size_t)1 << 20) /* larger bodies are read on the thread pool */
 
 /* What stands at the client port, beside the health checks of server.c. */
-enum endpoint_kind { ENDPOINT_HEALTH, ENDPOINT_LLM, ENDPOINT_MODELS, ENDPOINT_MODEL, ENDPOINT_PASS };
+enum endpoint_kind {
+    ENDPOINT_HEALTH,
+    ENDPOINT_LLM,
+    ENDPOINT_MODELS,
+    ENDPOINT_MODEL,
+    ENDPOINT_PASS
+};
 
 struct endpoint {
     struct slice path;
@@ -130,7 +136,8 @@ static enum step_result step_read_body(struct exchange *x)
         return STEP_REPLY; /* found out while the body came */
     if (x->body_done)
         return STEP_NEXT;
-    if (x->endpoint->kind == ENDPOINT_PASS) { /* it is relayed as it comes, once a target takes it */
+    if (x->endpoint->kind ==
+        ENDPOINT_PASS) { /* it is relayed as it comes, once a target takes it */
         x->pass_bytes = h->chunked ? STREAM_UNKNOWN : (size_t)MAX_OF(h->content_length, INT64_C(0));
         return STEP_NEXT;
     }
@@ -171,9 +178,13 @@ void exchange_body(struct exchange *x, struct slice data)
     }
     if (x->error != GW_OK)
         return;
-    x->error = x->inflate == NULL ? append_body(x, data)
-                                  : inflate_feed(x->inflate, data, &x->worker->loop.blocks,
-                                                 &x->body, (size_t)x->snapshot->limits.body_bytes);
+    if (x->client != NULL && net_stream_body_bytes(x->client) > x->snapshot->limits.body_bytes)
+        x->error = GW_BODY_TOO_LARGE;
+    else
+        x->error = x->inflate == NULL
+                       ? append_body(x, data)
+                       : inflate_feed(x->inflate, data, &x->worker->loop.blocks, &x->body,
+                                      (size_t)x->snapshot->limits.body_bytes);
     if (x->error != GW_OK)
         exchange_wake(x, WAIT_BODY);
 }

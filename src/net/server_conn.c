@@ -681,6 +681,12 @@ void server_conn_drain(struct net_stream *s)
         close_now(s);
 }
 
+int64_t net_stream_body_bytes(const struct net_stream *s)
+{
+    bool inside = s->body_left < 0 && s->chunked.state == CHUNK_DATA;
+    return s->body_seen + (inside ? (int64_t)MIN_OF(s->chunked.left, (uint64_t)INT64_MAX / 2) : 0);
+}
+
 void net_stream_set_data(struct net_stream *s, void *data)
 {
     s->data = data;

@@ -41,6 +41,8 @@ static void roots_load(void)
         return;
     if (pthread_create(&roots_thread, NULL, load_roots, NULL) != 0)
         atomic_store(&roots_started, false);
+    else
+        OPENSSL_atexit(tls_roots_done); /* before OpenSSL takes its own state apart */
 }
 
 void tls_roots_done(void)

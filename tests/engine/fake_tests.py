@@ -15,6 +15,11 @@ def test(fn):
     return fn
 
 
+def slow_test(fn):
+    fn.slow = True
+    return test(fn)
+
+
 def metric(driver, name, engine="e"):
     for line in driver.ask("metrics").splitlines():
         if line.startswith(f'{name}{{engine="{engine}"}} '):
@@ -109,6 +114,19 @@ def crash_loop(program):
         row = d.wait("ready")
         assert len(lines_of(starts)) == 6 and d.ask("gate", engine="e") == "open"
         d.ask("give", engine="e")
+
+
+@slow_test
+def failed_engine_recovers_by_itself(program):
+    with Driver(program) as d:
+        binary = d.path("llama-server")
+        d.apply(fake("--fake-ready-after", "1", binary=binary))
+        d.wait("failed", seconds=30)
+        os.symlink(FAKE, binary)  # it is installed only now
+        d.wait("retrying", seconds=70)
+        assert d.ask("gate", engine="e") == "failed" and d.ask("take", engine="e") == "failed"
+        d.wait("ready")
+        assert d.ask("gate", engine="e") == "open"
 
 
 @test

@@ -53,12 +53,15 @@ def main():
     parser.add_argument("--driver", required=True, help="the program engine_driver")
     parser.add_argument("--synth", required=True, help="the program gguf-synth")
     parser.add_argument("--jobs", type=int, default=4, help="tests at a time (4)")
+    parser.add_argument("--slow", action="store_true", help="also tests that take over a minute")
     parser.add_argument("only", nargs="*", help="parts of test names")
     options = parser.parse_args()
     options.driver = os.path.abspath(options.driver)
     options.synth = os.path.abspath(options.synth)
     tests = [(f"fake.{t.__name__}", functools.partial(t, options.driver)) for t in fake_tests.TESTS]
     tests += [(f"real.{t.__name__}", functools.partial(t, options)) for t in real_tests.TESTS]
+    if not options.slow:
+        tests = [t for t in tests if not hasattr(t[1].func, "slow")]
     tests = [t for t in tests if not options.only or any(part in t[0] for part in options.only)]
     output, verdicts = PerThread(), []
     with tempfile.TemporaryDirectory(prefix="weir-engine-models-") as options.scratch, \

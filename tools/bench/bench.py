@@ -465,6 +465,7 @@ def print_table(bench, args, seconds):
     coverage = 100 * stats.interval(range(args.pairs))[2]
     print(f"{args.pairs} rounds{' (--quick: fewer rounds and rows)' if args.quick else ''}; "
           f"median [interval that covers it with {coverage:.0f}%]; {seconds:.0f} s in all.")
+    print("Idle cores " + ("poll" if args.awake else "halt") + " while it measures.")
     if bench.runs:
         print(f"Others used {100 * stats.median(bench.strangers):.0f}% of the proxy's core (median; "
               f"at most {100 * max(bench.strangers):.0f}%); {bench.disturbed} of {bench.runs} runs "
@@ -476,7 +477,7 @@ def print_table(bench, args, seconds):
 def write_json(path, bench, args, seconds):
     with open(path, "w") as file:
         json.dump({"rows": [row.as_json() for row in bench.rows], "pairs": args.pairs,
-                   "quick": args.quick, "seconds": seconds, "runs": bench.runs,
+                   "quick": args.quick, "cores_awake": args.awake, "seconds": seconds, "runs": bench.runs,
                    "disturbed": bench.disturbed}, file, indent=1)
         file.write("\n")
 
@@ -505,6 +506,8 @@ def parse_args():
     parser.add_argument("--nice", type=int, default=-20,
                         help="priority of all that is measured, where allowed (-20), so that it "
                              "does not wait for others on a shared machine")
+    parser.add_argument("--let-idle", action="store_true",
+                        help="let idle cores halt (without: they poll, where that is allowed)")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder (logs)")
     args = parser.parse_args()
     quick = args.quick
@@ -536,6 +539,7 @@ def main():
         sys.exit("bench: two cores are needed, one for the proxy and one for load and upstream")
     machine.raise_files(FILES_WANTED)
     os.sched_setaffinity(0, {args.load_core})
+    args.awake = not args.let_idle and machine.keep_cores_awake()
     if not args.weir:
         say("Weir is skipped: no --weir")
     folder = tempfile.mkdtemp(prefix="weir-bench-")

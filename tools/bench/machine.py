@@ -2,6 +2,7 @@
 import os
 import resource
 import socket
+import struct
 import time
 
 
@@ -20,6 +21,18 @@ def raise_files(wanted):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
     except (ValueError, PermissionError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def keep_cores_awake():
+    """Asks Linux (PM QoS) that idle cores poll instead of halting, for as long as this process
+    lives; returns whether it may. In a virtual machine, waking a halted core costs a proxy some
+    20 us per request, the same for all, and hides what they differ in."""
+    try:
+        latency = os.open("/dev/cpu_dma_latency", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(latency, struct.pack("i", 0))
+        return True
+    except OSError:
+        return False
 
 
 def prioritise(nice):

@@ -154,6 +154,7 @@ struct config {
     struct config_limits limits;
     struct config_server server;
     struct config_timeouts timeouts; /* defaults for every target */
+    bool providers_from_env; /* those of the environment are among `providers` */
     struct config_provider *providers;
     size_t providers_n;
     struct config_engine *engines;

@@ -70,6 +70,8 @@ void net_stream_abort(struct net_stream *s);
 /* Asks for the body: answers an Expect, and delivers what has come already during the call. */
 void net_stream_read_body(struct net_stream *s);
 void net_stream_pause_body(struct net_stream *s);
+/* Bytes of the body that have come, or that its current chunk announces: it has at least so many. */
+int64_t net_stream_body_bytes(const struct net_stream *s);
 
 /* The caller's own pointer. */
 void net_stream_set_data(struct net_stream *s, void *data);

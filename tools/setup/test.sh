@@ -1,0 +1,61 @@
+#!/bin/sh
+# `make test`: builds with sanitizers and runs every test, one line a suite, and the details of what
+# failed. Suites that need a local engine wait for it while others run.
+set -u
+cd "$(dirname "$0")/../.."
+failed=""
+out=build/test-logs
+mkdir -p "$out"
+began=$(date +%s)
+dev=build/dev/src/cli/weir
+
+elapsed() {
+    echo $(($(date +%s) - began))
+}
+
+# suite NAME COMMAND...: runs it with its output in a file.
+suite() {
+    name=$1
+    shift
+    printf '  %-28s' "$name"
+    from=$(date +%s)
+    if "$@" >"$out/$name.log" 2>&1; then
+        echo "ok ($(($(date +%s) - from)) s)  $(tail -n 1 "$out/$name.log" | cut -c1-70)"
+    else
+        echo "FAILED ($(($(date +%s) - from)) s), see $out/$name.log"
+        grep -E '^(FAIL|not ok|\*\*\*|.*(error|Error|ERROR))' "$out/$name.log" | head -n 30 | cut -c1-200 | sed 's/^/      /'
+        failed="$failed $name"
+    fi
+}
+
+echo "make test: building with sanitizers (build/dev, build/tsan), then every suite"
+# The engine takes minutes to build on a new machine; it is built at low priority beside the rest.
+(nice -n 5 tools/engine/get-engine.sh >"$out/engine.path" 2>"$out/engine.log" &&
+    tools/engine/get-model.sh >"$out/model.path" 2>>"$out/engine.log") &
+engine=$!
+
+tools/setup/build.sh dev || exit 1
+suite unit ctest --test-dir build/dev --output-on-failure -j 2
+suite harness python3 tests/scenario/run.py --self-test
+suite scenarios python3 tests/scenario/run.py --weir $dev --jobs 3 --slack 3
+suite http-cases python3 tests/http/cases.py --weir $dev
+suite commands python3 tests/cli/run.py --weir $dev
+
+printf '  %-28s' "local engine and model"
+if wait $engine; then
+    echo "ok ($(elapsed) s since the start)"
+    WEIR_LLAMA_SERVER=$(tail -n 1 "$out/engine.path")
+    WEIR_MODEL=$(tail -n 1 "$out/model.path")
+    export WEIR_LLAMA_SERVER WEIR_MODEL
+    suite engines python3 tests/engine/run.py --build build/dev
+else
+    echo "FAILED, see $out/engine.log"
+    failed="$failed engine"
+fi
+
+echo "$(elapsed) s in all"
+if [ -n "$failed" ]; then
+    echo "make test failed:$failed"
+    exit 1
+fi
+echo "make test passed"
