@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "json_stage1.h"
 
-#define KEEP_CAPACITY ((size_t)1 << 20) /* larger scratch memory is given back at the next parse */
+#define KEEP_CAPACITY ((size_t)1 << 20) /* larger scratch memory is given back at the next one */
 
 struct json_parser {
     struct json_stage1 *stage1;
@@ -452,7 +452,8 @@ bool json_i64(const struct json_doc *d, uint32_t node, int64_t *ret)
     struct slice raw = json_raw(d, node);
     uint64_t magnitude;
     bool negative = raw.p[0] == '-';
-    if (json_type_at(d, node) != JSON_NUMBER || !slice_to_u64(slice_from(raw, negative), &magnitude))
+    if (json_type_at(d, node) != JSON_NUMBER ||
+        !slice_to_u64(slice_from(raw, negative), &magnitude))
         return false;
     if (magnitude > (uint64_t)INT64_MAX + negative)
         return false;
@@ -509,8 +510,8 @@ static bool reserve_seen(struct json_parser *p, size_t keys)
     return p->seen != NULL;
 }
 
-/* Most objects have few keys and none with an escape: comparing each with each is the quickest then.
- * False: another object. */
+/* Most objects have few keys and none with an escape: comparing each with each is the quickest
+ * then. False: another object. */
 static bool duplicate_of_few(const struct json_doc *d, uint32_t node, uint32_t *ret)
 {
     struct slice seen[8];

@@ -64,8 +64,10 @@ bool datadir_make(const char *path)
         if (path[i] != '/' && path[i] != '\0')
             continue;
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && !is_dir(part))
+        if (mkdir(part, 0700) != 0 && !is_dir(part)) {
+            errno = errno == EEXIST ? ENOTDIR : errno;
             return false;
+        }
         part[i] = path[i];
     }
     return true;

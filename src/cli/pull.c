@@ -16,10 +16,12 @@
 #include "pull_request.h"
 #include "version.h"
 
-#define BACKOFF_NS     (500 * NS_PER_MS)
-#define BACKOFF_MAX_NS (30 * NS_PER_S)
-#define TRIES          6 /* in a row without a byte of progress */
-#define RESTARTS_MAX   3
+#define BACKOFF_NS      (500 * NS_PER_MS)
+#define BACKOFF_MAX_NS  (30 * NS_PER_S)
+#define TRIES           "6" /* in a row without a byte of progress */
+#define TRIES_MAX       1000u
+#define RESTARTS_MAX    3
+#define SLOW_HASH_BYTES ((int64_t)500 << 20) /* from here on progress is shown */
 
 static const char usage[] =
     "pull [OPTIONS] URL | hf:ORG/REPO/FILE.gguf\n"
@@ -39,24 +41,20 @@ static void say(const char *fmt, ...)
     va_end(args);
 }
 
-struct hashing {
-    struct progress progress;
-};
-
 static bool on_hashed(void *ctx, int64_t at)
 {
-    struct hashing *h = ctx;
-    progress_show(&h->progress, at, clock_mono_ns());
+    progress_show(ctx, at, clock_mono_ns());
     return !interrupts_take();
 }
 
 static bool hash_of(int fd, int64_t size, char ret[2 * SHA256_BYTES + 1])
 {
-    struct hashing h;
-    progress_begin(&h.progress, "checking", size, 0, clock_mono_ns());
-    h.progress.to.tty = h.progress.to.tty && size > (int64_t)100 << 20; /* else it takes no time */
-    bool ok = partfile_hash(fd, size, ret, on_hashed, &h);
-    progress_end(&h.progress);
+    struct progress p;
+    if (size < SLOW_HASH_BYTES)
+        return partfile_hash(fd, size, ret, NULL, NULL);
+    progress_begin(&p, "checking", size, 0, clock_mono_ns());
+    bool ok = partfile_hash(fd, size, ret, on_hashed, &p);
+    progress_end(&p);
     return ok;
 }
 
@@ -129,11 +127,12 @@ static int stopped(const struct pull *p)
 static bool try_again(struct pull *p, unsigned *tries, int interrupt_fd)
 {
     *tries = p->part.at > p->began_at ? 1 : *tries + 1;
-    if (*tries >= TRIES) {
-        say("%s; giving up after %u tries", p->why, TRIES);
+    if (*tries >= p->tries_max) {
+        say("%s; giving up after %u tries", p->why, p->tries_max);
         return false;
     }
-    int64_t wait = MIN_OF(BACKOFF_NS << (*tries - 1), BACKOFF_MAX_NS);
+    unsigned doublings = MIN_OF(*tries - 1, 10u);
+    int64_t wait = MIN_OF(BACKOFF_NS << doublings, BACKOFF_MAX_NS);
     wait += (int64_t)(random_u64() % (uint64_t)(wait / 4));
     wait = MAX_OF(wait, p->retry_after_ns);
     say("%s; trying again in %.1f s", p->why, (double)wait / 1e9);
@@ -230,9 +229,27 @@ static bool read_hash(const char *text, char ret[2 * SHA256_BYTES + 1])
     return true;
 }
 
+/* What is wrong with the options, or NULL; what they say goes into `p`. */
+static const char *read_options(struct pull *p, int words, const char *sha256, const char *stall,
+                                const char *tries)
+{
+    uint64_t n;
+    if (words != 1)
+        return "one URL is needed";
+    if (sha256 != NULL && !read_hash(sha256, p->wanted))
+        return "--sha256 takes 64 hex digits";
+    if (!clock_parse_duration(stall, strlen(stall), &p->idle_ns))
+        return "--stall takes a time such as 60s";
+    if (!slice_to_u64(slice_str(tries), &n) || n == 0 || n > TRIES_MAX)
+        return "--tries takes a number from 1 to 1000";
+    p->tries_max = (unsigned)n;
+    return NULL;
+}
+
 int cmd_pull(int argc, char **argv)
 {
-    const char *sha256 = NULL, *name = NULL, *data = NULL, *ca = NULL, *stall = "60s", *why;
+    const char *sha256 = NULL, *name = NULL, *data = NULL, *ca = NULL, *why;
+    const char *stall = "60s", *tries = TRIES;
     bool force = false;
     const struct option_row rows[] = {
         {"--sha256", "HEX    the file has to have this hash", &sha256, NULL},
@@ -241,25 +258,22 @@ int cmd_pull(int argc, char **argv)
         {"--force", "fetch it although it is there already", NULL, &force},
         {"--ca", "FILE   further certificate authorities to trust (PEM)", &ca, NULL},
         {"--stall", "TIME   silence after which a connection is given up (60s)", &stall, NULL},
+        {"--tries", "N      connections in a row that may bring nothing (6)", &tries, NULL},
     };
     static struct pull p;
     struct arena a;
     char dir[DATADIR_MAX + 16];
-    int n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows));
+    int status = 2, n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows));
     if (n < 0)
         return options_status(n);
     p = (struct pull){.present_bytes = -1};
-    if (n != 1 || (sha256 != NULL && !read_hash(sha256, p.wanted)) ||
-        !clock_parse_duration(stall, strlen(stall), &p.idle_ns)) {
-        say("%s; see weir pull --help", n != 1 ? "one URL is needed"
-                                        : sha256 != NULL && p.wanted[0] == '\0'
-                                            ? "--sha256 takes 64 hex digits"
-                                            : "--stall takes a time such as 60s");
-        return 2;
+    why = read_options(&p, n, sha256, stall, tries);
+    if (why != NULL) {
+        say("%s; see weir pull --help", why);
+        return status;
     }
     arena_init(&a, NULL, (size_t)1 << 20);
     p.fetcher = fetcher_new(ca, "weir/" WEIR_VERSION);
-    int status = 2;
     if (!pull_source_read(argv[1], name, &a, &p.source, &why))
         say("%s: %s", argv[1], why);
     else if (p.fetcher == NULL || !models_dir(data, dir, sizeof dir))

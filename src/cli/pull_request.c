@@ -322,6 +322,11 @@ static void judge(struct pull *p, const struct fetch_outcome *o)
 void pull_request(struct pull *p)
 {
     struct buf fields, credential;
+    p->decided = false;
+    if (p->part.at > 0 && p->part.validator[0] == '\0' && !partfile_restart(&p->part)) {
+        end(p, PULL_FAILED, "%s: %s", p->part.part, strerror(errno));
+        return;
+    }
     buf_init(&fields, 2048);
     buf_init(&credential, 1024);
     http_put_field(&fields, SLICE("Accept"), SLICE("*/*"));
@@ -348,7 +353,6 @@ void pull_request(struct pull *p)
     p->hub_bytes = -1;
     p->retry_after_ns = 0;
     p->began_at = p->part.at;
-    p->decided = false;
     struct fetch_outcome o = fetch(p->fetcher, &r);
     if (p->progress_on)
         progress_end(&p->progress);

@@ -23,6 +23,7 @@ struct pull {
     struct partfile part;
     struct fetcher *fetcher;
     int64_t idle_ns;
+    unsigned tries_max;
     char wanted[2 * SHA256_BYTES + 1]; /* --sha256, "": none */
     int64_t present_bytes;             /* of the file that has the name now, -1: none */
     /* of the request under way, or the last one */
@@ -38,7 +39,8 @@ struct pull {
     struct progress progress;
 };
 
-/* Asks for what is missing of the part, and takes it. The outcome is in `step` and `why`. */
+/* Asks for what is missing of the part, and takes it; a part that the server cannot be asked to go
+ * on with, for want of a validator, is begun anew. The outcome is in `step` and `why`. */
 void pull_request(struct pull *p);
 
 /* The hash that the file has to have, or "". */

@@ -20,7 +20,7 @@ struct channel {
     struct json_parser *parser;
     int64_t engine;  /* its pid while the shim says that it runs; 0 otherwise */
     unsigned closed; /* handles that are gone */
-    bool ended; /* the shim has said its last message */
+    bool ended;      /* the shim has said its last message */
     bool reaped, abandoned;
 };
 

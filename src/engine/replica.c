@@ -297,7 +297,7 @@ static void watch_start(struct replica *r)
         fail(r);
     } else {
         wake_at(r, now_ns + r->poll_ns);
-        r->poll_ns = MIN_OF(r->poll_ns * 3 / 2, POLL_MAX_NS);
+        r->poll_ns = MIN_OF(r->poll_ns * 5 / 4, POLL_MAX_NS);
         if (r->probe.flying && now_ns - r->probed_ns >= HEALTH_WAIT_NS)
             probe_cancel(&r->probe);
         if (!r->probe.flying && r->pid > 0) {

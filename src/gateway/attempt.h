@@ -17,6 +17,7 @@ enum answer_kind {
     ANSWER_WHOLE,  /* JSON, read to its end and checked before anything is sent */
     ANSWER_ERROR,  /* an error's body, read to its end */
     ANSWER_RAW,    /* a passed-through body */
+    ANSWER_MOVED,  /* the answer will be found elsewhere at the same upstream */
 };
 
 struct attempt {
@@ -33,6 +34,7 @@ struct attempt {
     struct buf prelude; /* events before the first content: held while another target may answer */
     size_t scanned;
     unsigned status;
+    unsigned moves; /* redirects followed */
     bool done, content; /* [DONE], any content were seen */
     bool strip_usage;             /* the client did not ask for the usage that we asked for */
     enum gw_error error;

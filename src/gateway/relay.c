@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #define ERROR_BODY_MAX ((size_t)1 << 20)
+#define MOVES_MAX      20 /* each stands for some minutes of waiting at the upstream */
 
 static struct attempt *attempt_of(struct net_lease *l)
 {
@@ -80,11 +81,35 @@ static bool media_type_is(struct slice value, struct slice type)
     return slice_eq_nocase(slice_trim(slice_cut(&value, ';')), type);
 }
 
-static enum answer_kind kind_of(const struct attempt *a, const struct http_head *h)
+/* Does the upstream say, as those do that answer late, that the answer is to be fetched by GET from
+ * itself? Keeps where. Nothing else is ever followed. */
+static bool is_move(struct attempt *a, const struct http_head *h)
+{
+    struct slice to = http_field_get(h, HTTP_LOCATION);
+    struct slice own = upstream_authority(a->target.provider->upstream);
+    if (h->status != 303 || !(a->target.provider->row->quirks & QUIRK_FOLLOW_303) ||
+        a->moves == MOVES_MAX)
+        return false;
+    ptrdiff_t scheme = slice_find(to, ':');
+    if (scheme > 0 && to.n > (size_t)scheme + 3) {
+        to = slice_from(to, (size_t)scheme + 3);
+        if (!slice_starts(to, own))
+            return false;
+        to = slice_from(to, own.n);
+    }
+    if (to.n == 0 || *to.p != '/')
+        return false;
+    a->request.target = arena_copy(&a->exchange->arena, to);
+    return a->request.target.p != NULL;
+}
+
+static enum answer_kind kind_of(struct attempt *a, const struct http_head *h)
 {
     struct slice type = http_field_get(h, HTTP_CONTENT_TYPE);
     if (a->exchange->passthrough != NULL)
         return ANSWER_RAW;
+    if (is_move(a, h))
+        return ANSWER_MOVED;
     if (h->status < 200 || h->status >= 300)
         return ANSWER_ERROR;
     if (media_type_is(type, SLICE("text/event-stream")))
@@ -317,6 +342,7 @@ static void on_body(struct net_lease *l, struct slice data, bool last)
     switch (a->kind) {
     case ANSWER_STREAM: relay_stream(a, data); break;
     case ANSWER_RAW: (void)!exchange_send(a->exchange, NULL, data, false); break;
+    case ANSWER_MOVED: break;
     default: gather(a, data, last); break;
     }
 }
@@ -410,6 +436,17 @@ static bool end_stream(struct attempt *a)
     return true;
 }
 
+static void follow(struct attempt *a)
+{
+    a->moves++;
+    a->request.method = HTTP_GET;
+    a->request.has_body = false;
+    a->request.body_parts = 0;
+    a->request.body_bytes = 0;
+    net_lease_start(&a->lease, &a->exchange->worker->loop, a->target.provider->upstream,
+                    &a->request, &relay_ops);
+}
+
 /* An upstream whose answer made no sense may have more of it in the pipe. */
 static bool on_end(struct net_lease *l)
 {
@@ -418,6 +455,7 @@ static bool on_end(struct net_lease *l)
     case ANSWER_STREAM: return end_stream(a);
     case ANSWER_WHOLE: return end_whole(a);
     case ANSWER_ERROR: end_error(a); return true;
+    case ANSWER_MOVED: follow(a); return true;
     case ANSWER_RAW:
         if (exchange_send(a->exchange, NULL, SLICE_NONE, true))
             conclude(a, GW_OK);

@@ -73,9 +73,11 @@ static void dial_done(struct upstream_dial *d)
 static void send_proxy_connect(struct upstream_dial *d)
 {
     const struct upstream_config *c = &d->pool->upstream->config;
+    bool v6 = slice_find(c->host, ':') >= 0;
     struct buf b;
     buf_init(&b, 4096);
-    buf_printf(&b, "CONNECT %.*s:%u HTTP/1.1\r\nHost: %.*s:%u\r\n", SLICE_ARG(c->host), c->port,
+    buf_printf(&b, v6 ? "CONNECT [%.*s]:%u" : "CONNECT %.*s:%u", SLICE_ARG(c->host), c->port);
+    buf_printf(&b, v6 ? " HTTP/1.1\r\nHost: [%.*s]:%u\r\n" : " HTTP/1.1\r\nHost: %.*s:%u\r\n",
                SLICE_ARG(c->host), c->port);
     if (c->proxy_auth.n > 0)
         http_put_field(&b, SLICE("Proxy-Authorization"), c->proxy_auth);

@@ -88,10 +88,12 @@ static bool resend(struct net_lease *l)
 static void put_head(struct buf *b, const struct net_lease *l)
 {
     const struct net_request *r = l->request;
+    const struct upstream_config *c = &l->upstream->config;
+    bool by_proxy = c->proxy_host.n > 0 && c->tls == NULL;
     buf_reset(b);
     buf_slice(b, slice_str(http_method_text(r->method)));
     buf_char(b, ' ');
-    if (l->upstream->config.proxy_host.n > 0 && l->upstream->config.tls == NULL) {
+    if (by_proxy) {
         buf_lit(b, "http://");
         buf_slice(b, l->upstream->authority);
     }
@@ -99,6 +101,8 @@ static void put_head(struct buf *b, const struct net_lease *l)
     buf_lit(b, " HTTP/1.1\r\nHost: ");
     buf_slice(b, l->upstream->authority);
     buf_lit(b, "\r\n");
+    if (by_proxy && c->proxy_auth.n > 0)
+        http_put_field(b, SLICE("Proxy-Authorization"), c->proxy_auth);
     buf_slice(b, r->fields);
     if (r->streamed && r->body_bytes == STREAM_UNKNOWN) {
         buf_lit(b, "Transfer-Encoding: chunked\r\n");
