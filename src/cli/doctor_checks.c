@@ -21,6 +21,7 @@
 #include "engine/supervisor.h"
 #include "fetch.h"
 #include "gguf.h"
+#include "llm/provider.h"
 #include "net/addr.h"
 #include "terminal.h"
 #include "version.h"
@@ -513,10 +514,12 @@ static void check_reuseport(struct doctor *d)
 
 static void check_host(struct doctor *d, struct fetcher *f, const struct config_provider *p)
 {
+    const struct llm_provider *row = llm_provider_find(p->type);
+    struct slice url = p->url.n > 0 ? p->url : slice_str(row != NULL ? row->base_url : NULL);
     bool alive = false;
     char name[80];
     const struct fetch_request r = {.method = HTTP_GET,
-                                    .url = p->url,
+                                    .url = url,
                                     .connect_ns = 10 * NS_PER_S,
                                     .head_ns = 10 * NS_PER_S,
                                     .idle_ns = 10 * NS_PER_S,
@@ -526,11 +529,11 @@ static void check_host(struct doctor *d, struct fetcher *f, const struct config_
     snprintf(name, sizeof name, "provider " SLICE_FMT, SLICE_ARG(p->name));
     struct fetch_outcome o = fetch(f, &r);
     if (o.headed) {
-        add(d, CHECK_OK, name, SLICE_FMT " answers", SLICE_ARG(p->url));
+        add(d, CHECK_OK, name, SLICE_FMT " answers", SLICE_ARG(url));
         return;
     }
-    struct check *c = add(d, CHECK_MISSING, name, SLICE_FMT ": %s", SLICE_ARG(p->url), o.why);
-    fix(c, "curl -sSv -o /dev/null '" SLICE_FMT "'", SLICE_ARG(p->url));
+    struct check *c = add(d, CHECK_MISSING, name, SLICE_FMT ": %s", SLICE_ARG(url), o.why);
+    fix(c, "curl -sSv -o /dev/null '" SLICE_FMT "'", SLICE_ARG(url));
 }
 
 /* Only asked for: it leaves the machine. */

@@ -215,7 +215,9 @@ static const struct config_row limit_rows[] = {
     {ROW("connections", ROW_INT, config_limits, connections), .min = 1, .max = 10000000,
      .fallback = "20000", .help = "Client connections of the whole process."},
     {ROW("connections_per_client", ROW_INT, config_limits, connections_per_client), .max = 10000000,
-     .fallback = "0", .help = "Connections from one address; `0` means no cap of its own."},
+     .fallback = "0",
+     .help = "Connections from one address (IPv6: one /64), which a PROXY header names where there is "
+             "one; `0` means no cap of its own."},
     {ROW("answer", ROW_SIZE, config_limits, answer_bytes), .min = 1024, .max = 2 * GIB,
      .fallback = "64MB", .help = "One answer of an upstream that is not a stream."},
     {ROW("event", ROW_SIZE, config_limits, event_bytes), .min = 1024, .max = GIB, .fallback = "1MB",

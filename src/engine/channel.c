@@ -18,7 +18,6 @@ struct channel {
     uv_pipe_t pipe;
     struct buf in;
     struct json_parser *parser;
-    int64_t engine;  /* its pid while the shim says that it runs; 0 otherwise */
     unsigned closed; /* handles that are gone */
     bool ended;      /* the shim has said its last message */
     bool reaped, abandoned;
@@ -35,8 +34,6 @@ static void on_handle_closed(uv_handle_t *h)
     if (++ch->closed < HANDLES)
         return;
     net_now(ch->loop);
-    if (ch->engine > 0 && !ch->abandoned)
-        kill((pid_t)-ch->engine, SIGKILL); /* the shim did not come to say that it has ended */
     if (!ch->abandoned)
         ch->ops->on_closed(ch->ctx);
     json_parser_free(ch->parser);
@@ -69,12 +66,7 @@ static void read_lines(struct channel *ch)
         struct arena a;
         arena_init(&a, &ch->loop->arenas, SHIM_ARENA_MAX);
         if (shim_message_read(ch->parser, line, &a, &m)) {
-            if (m.type == SHIM_STARTED)
-                ch->engine = m.number;
-            if (m.type == SHIM_EXITED) {
-                ch->engine = 0;
-                ch->ended = true;
-            }
+            ch->ended = m.type == SHIM_EXITED;
             ch->ops->on_message(ch->ctx, &m);
         }
         arena_reset(&a);

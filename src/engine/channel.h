@@ -9,7 +9,8 @@ struct channel;
 struct channel_ops {
     /* Valid during the call. */
     void (*on_message)(void *ctx, const struct shim_message *m);
-    /* The shim has ended and is reaped, and with it the engine; the channel is gone after this. */
+    /* The shim has ended and is reaped; the channel is gone after this. So is the engine, if there
+     * was an EXITED message before. */
     void (*on_closed)(void *ctx);
 };
 

@@ -17,6 +17,9 @@ void process_adopt_orphans(void);
  * called between fork and exec. */
 void process_offer_to_oom_killer(void);
 
+/* Does something of process group `group` still run? What has only not been waited for does not. */
+bool process_group_runs(pid_t group);
+
 /* Resident memory of `pid`, or -1: unknown. */
 int64_t process_rss_bytes(pid_t pid);
 

@@ -1,8 +1,10 @@
 /* Processes on Linux: prctl(2), proc(5), cgroups(7). */
 #include "process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,6 +45,36 @@ static struct slice read_text(const char *path, char *out, size_t size)
     ssize_t n = read(fd, out, size);
     close(fd);
     return n > 0 ? slice_of(out, (size_t)n) : SLICE_NONE;
+}
+
+/* Does the process in /proc/<name> run, and in that group? "4711 (a name) S 1 4700 ...". */
+static bool runs_in_group(const char *name, pid_t group)
+{
+    char path[320], text[512];
+    uint64_t pgrp;
+    snprintf(path, sizeof path, "/proc/%s/stat", name);
+    struct slice all = read_text(path, text, sizeof text), rest = all;
+    for (size_t i = 0; i < all.n; i++) {
+        if (all.p[i] == ')') /* the last one: names may have any character */
+            rest = slice_from(all, i + 1);
+    }
+    slice_cut(&rest, ' ');
+    struct slice state = slice_cut(&rest, ' ');
+    slice_cut(&rest, ' ');
+    return slice_to_u64(slice_cut(&rest, ' '), &pgrp) && pgrp == (uint64_t)group &&
+           !slice_is(state, "Z") && !slice_is(state, "X");
+}
+
+bool process_group_runs(pid_t group)
+{
+    bool found = false;
+    DIR *d = kill(-group, 0) == 0 ? opendir("/proc") : NULL;
+    if (d == NULL)
+        return false;
+    for (struct dirent *e = readdir(d); e != NULL && !found; e = readdir(d))
+        found = e->d_name[0] >= '0' && e->d_name[0] <= '9' && runs_in_group(e->d_name, group);
+    closedir(d);
+    return found;
 }
 
 int64_t process_rss_bytes(pid_t pid)

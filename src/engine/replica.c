@@ -1,6 +1,7 @@
 /* The life of one engine process. All changes of state go through `move`. */
 #include "replica.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #define START_CAP       10 /* times start_timeout: no start takes longer, whatever it shows */
 #define RSS_STEP_BYTES  ((int64_t)256 << 10) /* less growth is no progress */
 #define DRAIN_EVERY_NS  (20 * NS_PER_MS)
+#define LINGER_EVERY_NS (20 * NS_PER_MS)
 #define TERM_WAIT_NS    (2 * NS_PER_S) /* from SIGTERM to SIGKILL */
 #define KILL_WAIT_NS    (2 * NS_PER_S) /* from SIGKILL to ending the shim itself */
 
@@ -124,9 +126,27 @@ static void set_reason(struct replica *r, const char *fmt, ...)
 
 static void start(struct replica *r, enum replica_state how);
 
-/* Nothing of the process is left: on to what was to come next. */
+/* The shim ended without a word of the engine, and is not there to end the engine's group. */
+static bool lingers(struct replica *r)
+{
+    int64_t now_ns = net_now(r->loop);
+    if (r->pid == 0 || kill((pid_t)-r->pid, SIGKILL) != 0 || !process_group_runs((pid_t)r->pid))
+        return false;
+    if (now_ns < r->deadline_ns) {
+        wake_at(r, now_ns + LINGER_EVERY_NS);
+        return true;
+    }
+    log_event(LOG_WARN, "engine.stuck", "%.*s: something of process group %lld is still there",
+              SLICE_ARG(r->settings->config.name), (long long)r->pid);
+    return false;
+}
+
+/* The shim is gone. When nothing of the engine is left either: on to what was to come next. */
 static void finish_stopping(struct replica *r)
 {
+    if (lingers(r))
+        return;
+    r->pid = 0;
     if (r->settings->socket != NULL)
         unlink(r->settings->socket);
     if (r->fresh != NULL) {
@@ -230,7 +250,7 @@ static void on_channel_closed(void *ctx)
 {
     struct replica *r = ctx;
     r->channel = NULL;
-    r->pid = 0;
+    r->deadline_ns = net_now(r->loop) + KILL_WAIT_NS;
     if (r->state == REPLICA_STOPPING) {
         finish_stopping(r);
     } else if (r->state == REPLICA_DRAINING) {
@@ -366,7 +386,7 @@ static void on_timer(struct timer *t)
     case REPLICA_RETRYING: watch_start(r); break;
     case REPLICA_READY: watch_health(r); break;
     case REPLICA_DRAINING: watch_drain(r); break;
-    case REPLICA_STOPPING: stop_harder(r); break;
+    case REPLICA_STOPPING: r->channel != NULL ? stop_harder(r) : finish_stopping(r); break;
     case REPLICA_BACKOFF: start(r, REPLICA_STARTING); break;
     case REPLICA_FAILED: start(r, REPLICA_RETRYING); break;
     case REPLICA_STOPPED:

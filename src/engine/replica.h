@@ -58,7 +58,7 @@ struct replica {
     int64_t rss_bytes;       /* the most seen during the start */
     int64_t poll_ns;         /* pause before the next probe */
     int64_t probed_ns;       /* when the open or latest probe was sent */
-    int64_t deadline_ns;     /* of the drain */
+    int64_t deadline_ns;     /* of the drain, or of what outlives its shim */
     int64_t pause_ns;        /* after a failure, from when nothing of the process is left */
     unsigned probe_failures; /* in a row, while READY */
     unsigned stop_steps;     /* beyond SIGTERM */

@@ -122,14 +122,10 @@ static bool arm(struct exchange *x)
 static bool send_comment(struct exchange *x)
 {
     struct net_answer head;
-    struct buf b;
     bool open = x->stage == STAGE_OPEN;
-    buf_init(&b, 16384);
     if (open)
-        respond_stream_head(x, &b, &head);
-    bool ok = exchange_send(x, open ? &head : NULL, SLICE(": waiting\n\n"), false);
-    buf_done(&b);
-    return ok;
+        respond_stream_head(x, &head);
+    return exchange_send(x, open ? &head : NULL, SLICE(": waiting\n\n"), false);
 }
 
 void exchange_rearm(struct exchange *x)

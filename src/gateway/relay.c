@@ -39,7 +39,8 @@ static void conclude_with(struct attempt *a, enum gw_error why, const char *deta
 static bool passes_down(const struct gw_snapshot *s, const struct http_field *f)
 {
     static const struct slice prefixes[] = {{"x-ratelimit-", 12}, {"openai-", 7}};
-    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+    char first = (char)(*f->name.p | 0x20);
+    for (size_t i = 0; i < ARRAY_LEN(prefixes) && (first == 'x' || first == 'o'); i++) {
         if (f->name.n > prefixes[i].n &&
             slice_eq_nocase(slice_of(f->name.p, prefixes[i].n), prefixes[i]))
             return true;
@@ -263,14 +264,11 @@ static bool flush_out(struct attempt *a, bool end)
     struct worker *w = x->worker;
     struct slice out = buf_view(&w->out);
     struct net_answer head;
-    struct buf fields;
     bool open = x->stage == STAGE_OPEN, ok = true;
     if (out.n > 0 || end) {
-        buf_init(&fields, 65536);
         if (open)
-            respond_stream_head(x, &fields, &head);
+            respond_stream_head(x, &head);
         ok = exchange_send(x, open ? &head : NULL, out, end);
-        buf_done(&fields);
         if (ok && !end && x->stage == STAGE_HEADED && a->content)
             x->stage = STAGE_DELIVERING;
     }

@@ -3,10 +3,18 @@
 #include "worker.h"
 
 /* Client headers that pass to upstreams beside those the configuration adds. */
-static const struct slice passing[] = {
-    {"openai-beta", 11},         {"anthropic-beta", 14}, {"idempotency-key", 15},
-    {"x-client-request-id", 19}, {"traceparent", 11},    {"tracestate", 10},
-};
+static bool passes_up(enum http_name id)
+{
+    switch (id) {
+    case HTTP_OPENAI_BETA:
+    case HTTP_ANTHROPIC_BETA:
+    case HTTP_IDEMPOTENCY_KEY:
+    case HTTP_X_CLIENT_REQUEST_ID:
+    case HTTP_TRACEPARENT:
+    case HTTP_TRACESTATE: return true;
+    default: return false;
+    }
+}
 
 static bool in_list(struct slice name, const struct slice *list, size_t n)
 {
@@ -33,8 +41,7 @@ static struct slice passing_fields(struct exchange *x, const struct http_head *h
     buf_reset(b);
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
-        bool passes = in_list(f->name, passing, ARRAY_LEN(passing)) ||
-                      in_list(f->name, s->forward_up, s->forward_up_n);
+        bool passes = passes_up(f->id) || in_list(f->name, s->forward_up, s->forward_up_n);
         if (passes && !http_field_is_hop(h, f))
             http_put_field(b, f->name, f->value);
     }

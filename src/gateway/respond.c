@@ -44,28 +44,29 @@ static void put_request_id(struct exchange *x, struct buf *b)
     http_put_field(b, SLICE("x-request-id"), x->upstream_id.n > 0 ? x->upstream_id : x->id);
 }
 
-bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields, struct slice body)
+bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
+                  struct slice body)
 {
-    struct buf fields;
-    buf_init(&fields, FIELDS_BYTES);
-    buf_lit(&fields, "Content-Type: application/json\r\n");
-    put_request_id(x, &fields);
-    exchange_put_fields(x, &fields);
-    buf_slice(&fields, extra_fields);
+    struct buf *fields = &x->worker->fields;
+    buf_reset(fields);
+    buf_lit(fields, "Content-Type: application/json\r\n");
+    put_request_id(x, fields);
+    exchange_put_fields(x, fields);
+    buf_slice(fields, extra_fields);
     struct net_answer head = {
-        .status = status, .fields = buf_view(&fields), .content_length = (int64_t)body.n};
-    bool ok = exchange_send(x, &head, body, true);
-    buf_done(&fields);
-    return ok;
+        .status = status, .fields = buf_view(fields), .content_length = (int64_t)body.n};
+    return exchange_send(x, &head, body, true);
 }
 
-void respond_stream_head(struct exchange *x, struct buf *b, struct net_answer *ret)
+void respond_stream_head(struct exchange *x, struct net_answer *ret)
 {
-    buf_lit(b, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-               "X-Accel-Buffering: no\r\n");
-    put_request_id(x, b);
-    exchange_put_fields(x, b);
-    *ret = (struct net_answer){.status = 200, .fields = buf_view(b), .content_length = -1};
+    struct buf *fields = &x->worker->fields;
+    buf_reset(fields);
+    buf_lit(fields, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+                    "X-Accel-Buffering: no\r\n");
+    put_request_id(x, fields);
+    exchange_put_fields(x, fields);
+    *ret = (struct net_answer){.status = 200, .fields = buf_view(fields), .content_length = -1};
 }
 
 enum step_result respond_model(struct exchange *x, struct slice name)

@@ -198,6 +198,7 @@ static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
     buf_init(&w->out, OUT_BYTES);
     buf_init(&w->events, EVENT_BYTES);
     buf_init(&w->line, LINE_BYTES);
+    buf_init(&w->fields, LINE_BYTES);
     w->id_random = random_u64();
     w->json = json_parser_new();
     w->metrics = metric_shard_new();
@@ -227,6 +228,7 @@ static void worker_done(struct worker *w)
     buf_done(&w->out);
     buf_done(&w->events);
     buf_done(&w->line);
+    buf_done(&w->fields);
     mem_free(w->listeners);
 }
 
@@ -243,11 +245,19 @@ static bool start_threads(struct gateway *g)
     return ok;
 }
 
+static bool cap_clients(struct gateway *g, const struct gateway_config *config)
+{
+    if (config->connections_per_client == 0)
+        return true;
+    g->counts.clients = net_clients_new(config->connections_per_client, config->connections);
+    return g->counts.clients != NULL;
+}
+
 struct gateway *gateway_start(const struct gateway_config *config)
 {
     struct gateway *g = mem_calloc(1, sizeof *g);
     struct worker *workers = mem_calloc(config->workers, sizeof *workers);
-    if (g == NULL || workers == NULL) {
+    if (g == NULL || workers == NULL || !cap_clients(g, config)) {
         mem_free(g);
         mem_free(workers);
         return NULL;
@@ -256,7 +266,6 @@ struct gateway *gateway_start(const struct gateway_config *config)
     g->workers = workers;
     g->workers_n = config->workers;
     g->counts.limit = config->connections;
-    g->counts.per_client = config->connections_per_client;
     g->budget.limit_bytes = config->body_memory_bytes;
     for (unsigned i = 0; i < g->workers_n; i++) {
         if (!worker_init(&workers[i], g, i)) {
@@ -311,6 +320,7 @@ void gateway_stop(struct gateway *g)
     for (unsigned i = 0; i < g->workers_n; i++)
         worker_done(&g->workers[i]);
     mem_free(g->workers);
+    net_clients_free(g->counts.clients);
     mem_free(g);
 }
 
@@ -341,7 +351,7 @@ void gateway_metrics(struct buf *out, void *gateway)
          (double)g->counts.open},
         {"weir_client_connections_total", "Connections accepted", METRIC_COUNTER,
          (double)g->counts.accepted},
-        {"weir_client_connections_refused_total", "Connections over the cap", METRIC_COUNTER,
+        {"weir_client_connections_refused_total", "Connections over a cap", METRIC_COUNTER,
          (double)g->counts.refused},
         {"weir_exchanges_open", "Requests under way", METRIC_GAUGE, (double)g->open},
         {"weir_body_memory_bytes", "Memory held by request bodies and queued output", METRIC_GAUGE,

@@ -43,6 +43,7 @@ struct worker {
     struct buf out;    /* what the running callback relays to a client */
     struct buf events; /* joined data of events with several lines */
     struct buf line;   /* access log line */
+    struct buf fields; /* header lines of the answer that is being sent */
     struct metric_shard *metrics;
     struct log_ring *log;
     struct {

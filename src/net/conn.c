@@ -258,7 +258,7 @@ static enum net_io write_tls(struct conn *c, const struct slice *parts, unsigned
 
 enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n, unsigned stable_from)
 {
-    uv_buf_t bufs[CONN_PARTS_MAX];
+    UNINITIALIZED uv_buf_t bufs[CONN_PARTS_MAX];
     CHECK_MAGIC(c, CONN_MAGIC);
     ASSERT(n <= CONN_PARTS_MAX);
     if (c->closing)

@@ -116,7 +116,7 @@ static void put_head(struct buf *b, const struct net_lease *l)
 
 void lease_send(struct net_lease *l, struct upstream_conn *uc)
 {
-    struct slice parts[1 + LEASE_BODY_PARTS_MAX];
+    UNINITIALIZED struct slice parts[1 + LEASE_BODY_PARTS_MAX];
     struct buf *head = l->loop->scratch;
     unsigned n = 0;
     uc->state = UC_BUSY;
@@ -221,7 +221,7 @@ static int collect_head(struct upstream_conn *uc, struct slice *data, struct sli
 static bool read_head(struct upstream_conn *uc, struct slice *data)
 {
     struct net_lease *l = uc->lease;
-    struct http_field fields[HTTP_FIELDS_MAX];
+    UNINITIALIZED struct http_field fields[HTTP_FIELDS_MAX];
     struct http_head h;
     struct slice block;
     const char *why = "head too large or malformed";

@@ -162,6 +162,7 @@ void listener_forget(struct net_listener *l, struct net_stream *s)
 {
     list_remove(&s->node);
     l->conns_n--;
+    clients_leave(l->config.counts->clients, TAKE(s->client));
     l->config.counts->open--;
     mem_free(s);
     finish_free(l);

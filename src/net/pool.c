@@ -86,7 +86,7 @@ static void on_sweep(struct timer *t)
         }
     }
     if (!net_timer_set(ps->loop, t, now + SWEEP_NS))
-        ASSERT(!"the slot that the timer just left is free");
+        ASSERT(false && "the slot that the timer just left is free");
 }
 
 /* The loop is going down: connections close without their leases hearing of it. */
@@ -116,7 +116,7 @@ static void post_grant(struct permit_waiter *w)
     struct mailbox_msg msg = {
         .kind = NET_MSG_CONNECTION_GRANT, .slot = l->ticket, .ptr = upstream_ref(l->upstream)};
     if (!net_loop_post(l->loop, msg))
-        ASSERT(!"a mailbox holds a grant for every waiting lease");
+        ASSERT(false && "a mailbox holds a grant for every waiting lease");
 }
 
 static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)

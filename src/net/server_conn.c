@@ -53,7 +53,7 @@ static void arm(struct net_stream *s)
 {
     int64_t look = net_now(s->conn.loop) + limits(s)->idle_ns;
     if (!net_timer_set(s->conn.loop, &s->timer, MIN_OF(deadline(s), look)))
-        ASSERT(!"a connection's timer is armed from accept to close");
+        ASSERT(false && "a connection's timer is armed from accept to close");
 }
 
 /* The one place where the state changes. */
@@ -249,7 +249,7 @@ static unsigned frame(struct net_stream *s, const struct net_answer *head,
 enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *head,
                               const struct slice *parts, unsigned n, bool end)
 {
-    struct slice out[CONN_PARTS_MAX];
+    UNINITIALIZED struct slice out[CONN_PARTS_MAX];
     struct buf *b = s->conn.loop->scratch;
     ASSERT(held(s) && n <= 8);
     if (s->state == SC_CLOSING)
@@ -352,7 +352,7 @@ static void begin_request(struct net_stream *s, const struct http_head *h)
 /* A complete head stands at the front of `*in`, `n` bytes long. */
 static void read_head(struct net_stream *s, struct slice *in, size_t n)
 {
-    struct http_field fields[HTTP_FIELDS_MAX];
+    UNINITIALIZED struct http_field fields[HTTP_FIELDS_MAX];
     struct http_head h;
     const char *why;
     int status = http1_parse_request(slice_of(in->p, n), fields, &h, &why);
@@ -461,6 +461,26 @@ static bool step_body(struct net_stream *s, struct slice *in)
     return true;
 }
 
+/* One of the caps on connections is reached. */
+static void turn_away(struct net_stream *s, const char *why)
+{
+    s->listener->config.counts->refused++;
+    if (s->listener->config.tls == NULL)
+        refuse(s, 503, why);
+    else
+        close_now(s);
+}
+
+/* Counts the connection for its client's address; false: that has too many, and this one ends. */
+static bool admit_client(struct net_stream *s)
+{
+    struct net_clients *clients = s->listener->config.counts->clients;
+    if (clients == NULL || s->peer.family == AF_UNIX || clients_enter(clients, &s->peer, &s->client))
+        return true;
+    turn_away(s, "too many connections from this address");
+    return false;
+}
+
 static bool step_proxy(struct net_stream *s, struct slice *in)
 {
     int n = proxy_v2_parse(*in, &s->peer);
@@ -469,7 +489,9 @@ static bool step_proxy(struct net_stream *s, struct slice *in)
     if (n <= 0)
         return n < 0;
     *in = slice_from(*in, (size_t)n);
-    enter(s, SC_IDLE);
+    if (!admit_client(s))
+        return true;
+    enter(s, SC_HEAD);
     s->since_ns = s->started_ns;
     if (s->listener->config.tls != NULL) {
         struct tls_session *t = tls_session_accept(s->conn.loop, s->listener->config.tls);
@@ -650,11 +672,9 @@ static void begin(struct net_stream *s, bool ok)
     if (!ok || !net_timer_set(s->conn.loop, &s->timer, deadline(s)) || !start(s)) {
         close_now(s);
     } else if (counts->open > counts->limit) {
-        counts->refused++;
-        if (s->conn.tls == NULL)
-            refuse(s, 503, "too many connections");
-        else
-            close_now(s);
+        turn_away(s, "too many connections");
+    } else if (!s->listener->config.proxy_protocol) {
+        admit_client(s);
     }
 }
 

@@ -3,6 +3,7 @@
 #define NET_SERVER_CONN_H
 
 #include "base/list.h"
+#include "clients.h"
 #include "conn.h"
 #include "http1.h"
 #include "net/server.h"
@@ -36,6 +37,7 @@ struct net_stream {
     struct buf in;      /* bytes that wait: part of a head, or what the client sent ahead */
     size_t scanned;
     struct net_addr peer;
+    struct net_client *client; /* its place under the cap by address, or NULL */
     struct http1_chunked chunked;
     int64_t body_left, body_seen; /* body_left -1: chunked */
     unsigned minor;

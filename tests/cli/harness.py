@@ -1,10 +1,13 @@
 """What the tests of the commands share: running the binary, scripted HTTP servers, certificates, a
 terminal to type into, and model files."""
+import atexit
 import fcntl
+import functools
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import ssl
@@ -77,10 +80,12 @@ def wait_until(what, seconds=10.0):
 # ---------------------------------------------------------------- certificates
 
 class Authority:
-    """A certificate authority for one test run, and a server context of it."""
+    """A certificate authority, and server contexts of it."""
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="weir-cli-ca-")
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._issued = 0
         self.ca = f"{self.folder}/ca.pem"
         self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                       "-nodes", "-days", "30", "-subj", "/CN=Test CA", "-addext",
@@ -97,8 +102,10 @@ class Authority:
             raise RuntimeError(f"openssl {args[0]}: {done.stderr}")
 
     def context(self, names="DNS:localhost,IP:127.0.0.1"):
-        key, request, cert = (self._path(n) for n in ("s.key", "s.csr", "s.pem"))
-        extensions = self._path("s.ext")
+        """A server's context with a new certificate for these names."""
+        self._issued += 1
+        key, request, cert, extensions = (self._path(f"{self._issued}.{end}")
+                                          for end in ("key", "csr", "pem", "ext"))
         with open(extensions, "w", encoding="utf-8") as f:
             f.write(f"subjectAltName={names}\n")
         self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
@@ -109,6 +116,21 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
         return context
+
+
+AUTHORITY_LOCK = threading.Lock()
+
+
+@functools.lru_cache(maxsize=None)
+def _authority():
+    made = Authority()
+    return made, made.context()
+
+
+def authority():
+    """The test run's authority, and a context for localhost."""
+    with AUTHORITY_LOCK:
+        return _authority()
 
 
 # ---------------------------------------------------------------- scripted servers
@@ -183,7 +205,7 @@ class Server:
 
     def __init__(self, script, tls=None):
         self.script, self.tls = script, tls
-        self.requests, self.errors = [], []
+        self.requests, self.failures = [], []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"http{'s' if tls else ''}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
@@ -209,7 +231,7 @@ class Server:
         except OSError:
             pass  # cut by the script, or by the client
         except Exception as error:  # pylint: disable=broad-except
-            self.errors.append(error)
+            self.failures.append(error)
         finally:
             sock.close()
 
@@ -218,8 +240,8 @@ class Server:
 
     def __exit__(self, *_):
         self.listener.close()
-        if self.errors:
-            raise self.errors[0]
+        if self.failures:
+            raise self.failures[0]
 
 
 def dead_port():

@@ -15,16 +15,8 @@ from pull_server import ModelServer
 class PullCase(unittest.TestCase):
     """A data folder of its own for each test."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.authority = harness.Authority()
-        cls.tls = cls.authority.context()
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.authority.folder)
-
     def setUp(self):
+        self.authority, self.tls = harness.authority()
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="weir-cli-"))
         self.addCleanup(shutil.rmtree, self.home)
         self.data = self.home / "data"
@@ -60,9 +52,18 @@ class Plain(PullCase):
 
     def test_large_in_many_reads(self):
         with ModelServer(gguf(40 << 20)) as s:
+            self.assert_pulled(self.pull(f"{s.url}/model.gguf"), s.content)
+
+    def test_sparse_lines_without_a_terminal(self):
+        event = threading.Event()
+        with ModelServer(gguf(4 << 20), pace=(3 << 20, event)) as s:
+            timer = threading.Timer(0.5, event.set)
+            timer.start()
             result = self.pull(f"{s.url}/model.gguf")
             self.assert_pulled(result, s.content)
-            self.assertRegex(result.err, r"model.gguf: \d+%, .* MB of 42 MB")
+            self.assertRegex(result.err, r"model.gguf: 7\d%, 3.1 MB of 4.2 MB")
+            self.assertLess(result.err.count("\n"), 5)
+            self.assertNotIn("\r", result.err)
 
     def test_chunked(self):
         with ModelServer(gguf(), chunked=True) as s:
@@ -152,6 +153,8 @@ class Usage(PullCase):
         self.check("http://a/b.gguf", "--name", "../b", says="plain file name")
         self.check("http://a/b.gguf", "--name", ".b", says="plain file name")
         self.check("hf:org/repo", says="hf:ORG/REPO/FILE")
+        self.check("http://a/b.gguf", "--tries", "0", says="--tries takes a number")
+        self.check("http://a/b.gguf", "--stall", "fast", says="--stall takes a time")
         self.check("--nonsense", "http://a/b.gguf", says="unknown")
 
     def test_help(self):
@@ -236,11 +239,11 @@ class Checks(PullCase):
             self.assert_nothing(result, "403 Forbidden: no\ufffd+2J access .set HF_TOKEN")
 
     def test_nobody_there(self):
-        result = self.pull(f"http://127.0.0.1:{dead_port()}/model.gguf")
-        self.assert_nothing(result, "no connection: connection refused; giving up after 6 tries")
+        result = self.pull(f"http://127.0.0.1:{dead_port()}/model.gguf", "--tries", "3")
+        self.assert_nothing(result, "no connection: connection refused; giving up after 3 tries")
 
     def test_name_not_found(self):
-        result = self.pull("http://nothing.invalid/model.gguf")
+        result = self.pull("http://nothing.invalid/model.gguf", "--tries", "1")
         self.assert_nothing(result, "the name of the server cannot be resolved")
 
 
@@ -407,8 +410,8 @@ class Hub(PullCase):
     def test_size_of_the_hub_counts(self):
         with ModelServer(gguf()) as storage, ModelServer(b"") as hub:
             self.hub(hub, storage, **{"X-Linked-Size": 12345})
-            self.assert_nothing(self.pull("hf:o/r/d/model.gguf", HF_ENDPOINT=hub.url),
-                                "of a file of 12345; giving up")
+            result = self.pull("hf:o/r/d/model.gguf", "--tries", "2", HF_ENDPOINT=hub.url)
+            self.assert_nothing(result, "of a file of 12345; giving up")
 
     def test_page_address_and_revision(self):
         with ModelServer(gguf()) as hub:
@@ -460,8 +463,8 @@ class Proxy(PullCase):
         with ModelServer(gguf()) as proxy:
             for no_proxy in ("*", "invalid", ".invalid", "a,files.invalid", "files.invalid:80"):
                 with self.subTest(no_proxy):
-                    result = self.pull("http://files.invalid/model.gguf", HTTP_PROXY=proxy.url,
-                                       NO_PROXY=no_proxy)
+                    result = self.pull("http://files.invalid/model.gguf", "--tries", "1",
+                                       HTTP_PROXY=proxy.url, NO_PROXY=no_proxy)
                     self.assert_nothing(result, "cannot be resolved")
             self.assertEqual(proxy.requests, [])
 

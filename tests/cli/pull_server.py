@@ -95,5 +95,6 @@ class ModelServer(harness.Server):
             event.wait(30)
             body = body[at:]
         connection.send(body if cut is None else body[:cut])
-        if cut is not None or length == "none" and not self.chunked or length < len(body):
+        short = length != "none" and length < len(body)
+        if cut is not None or short or (length == "none" and not self.chunked):
             connection.cut(self.resets)

@@ -217,12 +217,29 @@ def nothing_outlives_a_killed_weir(program):
 @test
 def nothing_outlives_a_killed_shim(program):
     with Driver(program) as d:
-        d.apply(fake())
+        children = d.path("children")
+        d.apply(fake("--fake-child", children))
         pid = d.wait("ready")["pid"]
+        until("a child", lambda: lines_of(children), 5)
+        os.kill(d.process.pid, signal.SIGSTOP)
         os.kill(child_pids(d.process.pid)[0], signal.SIGKILL)
+        until("the kernel has ended the engine itself", lambda: not alive(pid), 2)
+        os.kill(d.process.pid, signal.SIGCONT)
         row = d.wait("backoff", seconds=5)
         assert row["reason"] == "its shim has ended" and not group(pid), row
         d.wait("ready")
+
+
+@test
+def shim_that_hangs(program):
+    with Driver(program) as d:
+        d.apply(fake())
+        pid = d.wait("ready")["pid"]
+        shim = child_pids(d.process.pid)[0]
+        os.kill(shim, signal.SIGSTOP)
+        took = d.stop()
+        assert 3.9 < took < 6 and not alive(pid) and not alive(shim), took
+        assert any(t.startswith("engine.stuck") for t in d.texts()), d.texts()
 
 
 @test

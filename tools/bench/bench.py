@@ -467,18 +467,19 @@ def print_table(bench, args, seconds):
           f"median [interval that covers it with {coverage:.0f}%]; {seconds:.0f} s in all.")
     print("Idle cores " + ("poll" if args.awake else "halt") + " while it measures.")
     if bench.runs:
-        print(f"Others used {100 * stats.median(bench.strangers):.0f}% of the proxy's core (median; "
-              f"at most {100 * max(bench.strangers):.0f}%); {bench.disturbed} of {bench.runs} runs "
-              "are disturbed.")
+        print(f"Others used {100 * stats.median(bench.strangers):.0f}% of the proxy's core (median; at "
+              f"most {100 * max(bench.strangers):.0f}%); {bench.disturbed} of {bench.runs} runs are "
+              "disturbed.")
     if not args.weir:
         print("Weir was not measured: no --weir.")
 
 
 def write_json(path, bench, args, seconds):
+    figures = {"rows": [row.as_json() for row in bench.rows], "pairs": args.pairs,
+               "quick": args.quick, "cores_awake": args.awake, "seconds": seconds,
+               "runs": bench.runs, "disturbed": bench.disturbed}
     with open(path, "w") as file:
-        json.dump({"rows": [row.as_json() for row in bench.rows], "pairs": args.pairs,
-                   "quick": args.quick, "cores_awake": args.awake, "seconds": seconds, "runs": bench.runs,
-                   "disturbed": bench.disturbed}, file, indent=1)
+        json.dump(figures, file, indent=1)
         file.write("\n")
 
 

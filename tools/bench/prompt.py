@@ -3,8 +3,8 @@
 
   small1k      1 KB chat request
   prompt100k   100 KB conversation of 40 messages
-  agent300k    300 KB of an agent's work: over 100 messages with tool calls, tool results, code, text in
-               several scripts, escapes of every kind, and the JSON Schemas of 20 tools
+  agent300k    300 KB of an agent's work: over 100 messages with tool calls, tool results, code,
+               text in several scripts, escapes of every kind, and the JSON Schemas of 20 tools
   string300k   300 KB of which nearly all is one string
 """
 import argparse
@@ -51,8 +51,8 @@ C_CODE = r'''static int parse_line(const char *line, struct row *ret_row)
 LOG = ("2026-10-01T12:%02d:%02d.%03dZ WARN  pool.c:%d \x1b[33mslow acquire\x1b[0m waited=%dms "
        "key=\"tenant/%d\" path=C:\\srv\\%d\\data\r\n")
 
-TOOL_NAMES = ["read_file", "write_file", "edit_file", "list_directory", "search_text", "run_command",
-              "run_tests", "git_diff", "git_log", "open_pull_request", "query_database",
+TOOL_NAMES = ["read_file", "write_file", "edit_file", "list_directory", "search_text",
+              "run_command", "run_tests", "git_diff", "git_log", "open_pull_request", "query_database",
               "fetch_url", "create_ticket", "update_ticket", "send_message", "schedule_job",
               "get_metrics", "render_chart", "translate_text", "ask_human"]
 

@@ -7,6 +7,8 @@
 #include "gateway/gate.h"
 #include "process.h"
 
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct net_loop loop;
@@ -101,6 +103,24 @@ TEST(apply_without_memory)
     CHECK_EQ_I64(net_loop_init(&loop, 64, &budget), 0);
     CHECK(check_torture(apply_once, NULL) > 0);
     net_loop_done(&loop);
+}
+
+TEST(groups_of_processes)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        setpgid(0, 0);
+        pause();
+        _exit(0);
+    }
+    setpgid(child, child);
+    CHECK(process_group_runs(child));
+    kill(child, SIGKILL);
+    siginfo_t info;
+    CHECK_EQ_I64(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    CHECK(kill(-child, 0) == 0 && !process_group_runs(child)); /* not waited for */
+    CHECK_EQ_I64(waitpid(child, NULL, 0), child);
+    CHECK(!process_group_runs(child));
 }
 
 TEST(facts_about_processes)

@@ -414,3 +414,28 @@ TEST(memory_may_run_out)
     check_torture(edit_under_torture, &r);
     tear_down();
 }
+
+TEST(an_arena_without_room_is_reported)
+{
+    static const char text[] =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\"},"
+        "{\"role\":\"developer\"},{\"role\":\"developer\"},"
+        "{\"role\":\"developer\"},{\"role\":\"developer\"},"
+        "{\"role\":\"developer\"},{\"role\":\"developer\"},{\"role\":\"developer\"}]}";
+    struct llm_provider provider = {.quirks = QUIRK_NO_DEVELOPER};
+    struct llm_request r;
+    struct llm_bad_request bad;
+    struct llm_body out;
+    struct arena none;
+    set_up();
+    arena_init(&none, NULL, 0);
+    CHECK(openai_read_request(parser, &arena, LLM_CHAT, SLICE(text), &r, &bad));
+    CHECK(!openai_edit_request(&none, &r, &provider, SLICE("n"), &out));
+    CHECK(!openai_edit_request(&none, &r, &provider, SLICE("\"n\""), &out));
+    CHECK(!openai_edit_request(&none, &r, &provider, SLICE("m"), &out));
+    provider.quirks = 0;
+    CHECK(openai_edit_request(&none, &r, &provider, SLICE("m"), &out));
+    CHECK(!openai_read_request(parser, &none, LLM_CHAT, SLICE(text), &r, &bad));
+    CHECK(bad.no_memory);
+    tear_down();
+}

@@ -61,6 +61,7 @@ static const struct {
      "\"type\":\"missing\"}]}",
      "messages.0.role: field required", "missing", "messages.0.role", NULL},
     {"{\"detail\":[{\"loc\":[],\"msg\":\"bad\"}]}", "bad", NULL, NULL, NULL},
+    {"{\"detail\":[{\"loc\":\"body\",\"msg\":\"bad\"}]}", "bad", NULL, NULL, NULL},
     {"{\"detail\":\"Not Found\"}", "Not Found", NULL, NULL, NULL},
     {"{\"detail\":{\"error\":\"inner\"}}", "inner", NULL, NULL, NULL},
     /* RFC 9457, and frameworks that give a class and a sentence */
@@ -95,7 +96,8 @@ static const struct {
      NULL, NULL},
     {"a < b and c > d", "a < b and c > d", NULL, NULL, NULL},
     {"\n<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title><style>p{color:red}</style>"
-     "<script>if (a<b) alert('x')</script></head>\n<body><h1>Bad&nbsp;gateway</h1></body></html>",
+     "<script>if (a<b && c>d) "
+     "alert('x')</script></head>\n<body><h1>Bad&nbsp;gateway</h1></body></html>",
      "502 Bad Gateway Bad&nbsp;gateway", NULL, NULL, NULL},
     {"<html", "The provider gave no message.", NULL, NULL, NULL},
     {"<script>alert(1)", "The provider gave no message.", NULL, NULL, NULL},

@@ -86,6 +86,9 @@ static const struct {
     {LLM_CHAT, CHAT(",\"max_tokens\":99999999999999999999999")},
     {LLM_CHAT, CHAT(",\"seed\":-5,\"unknown\":{\"a\":1,\"a\":2},\"\":0,\"\\u0000\":1")},
     {LLM_CHAT, CHAT(",\"tools\":[{\"a\":1,\"a\":2}]")},
+    {LLM_CHAT, CHAT(",\"\\u0061aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1")},
     {LLM_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"tool\",\"content\":null,\"x\":[{}]}]}"},
     {LLM_CHAT, "{\"model\":\"\xC3\xBC/\xF0\x9F\x9A\x80 x\",\"messages\":[{\"role\":\"\"}]}"},
     {LLM_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"\"}"},

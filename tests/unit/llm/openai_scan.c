@@ -188,7 +188,7 @@ static const struct {
     {QUIRK_USAGE_IN_X_GROQ, "{\"x_groq\":[1]}", {-1, -1, -1, -1, -1}},
     {0, "{\"x_groq\":{\"usage\":{" SIMPLE "15}}}", {-1, -1, -1, -1, -1}},
     /* nonsense is ignored, field by field */
-    {0, USAGE("\"prompt_tokens\":-1,\"completion_tokens\":5"), {-1, 5, -1, -1, -1}},
+    {0, USAGE("\"prompt_tokens\":-5,\"completion_tokens\":5"), {-1, 5, -1, -1, -1}},
     {0, USAGE("\"prompt_tokens\":1.5,\"completion_tokens\":5e2"), {-1, -1, -1, -1, -1}},
     {0, USAGE("\"prompt_tokens\":\"7\",\"completion_tokens\":null"), {-1, -1, -1, -1, -1}},
     {0,

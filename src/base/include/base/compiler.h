@@ -10,6 +10,12 @@
 #define unlikely(x)      __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define NODISCARD        __attribute__((warn_unused_result))
+#if defined(__has_attribute) && __has_attribute(uninitialized)
+/* A large local that is written before it is read: the hardened build would clear it on each call. */
+#define UNINITIALIZED __attribute__((uninitialized))
+#else
+#define UNINITIALIZED
+#endif
 #define NORETURN         __attribute__((noreturn))
 #define ARRAY_LEN(a)     (sizeof(a) / sizeof((a)[0]))
 

@@ -16,6 +16,7 @@
     X(ACCEPT, "accept")                                                                            \
     X(ACCEPT_ENCODING, "accept-encoding")                                                          \
     X(ALLOW, "allow")                                                                              \
+    X(ANTHROPIC_BETA, "anthropic-beta")                                                            \
     X(API_KEY, "api-key")                                                                          \
     X(AUTHORIZATION, "authorization")                                                              \
     X(CACHE_CONTROL, "cache-control")                                                              \
@@ -27,8 +28,10 @@
     X(EXPECT, "expect")                                                                            \
     X(FORWARDED, "forwarded")                                                                      \
     X(HOST, "host")                                                                                \
+    X(IDEMPOTENCY_KEY, "idempotency-key")                                                          \
     X(KEEP_ALIVE, "keep-alive")                                                                    \
     X(LOCATION, "location")                                                                        \
+    X(OPENAI_BETA, "openai-beta")                                                                  \
     X(ORIGIN, "origin")                                                                            \
     X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                    \
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                  \
@@ -46,6 +49,7 @@
     X(UPGRADE, "upgrade")                                                                          \
     X(USER_AGENT, "user-agent")                                                                    \
     X(X_API_KEY, "x-api-key")                                                                      \
+    X(X_CLIENT_REQUEST_ID, "x-client-request-id")                                                  \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
     X(X_REQUEST_ID, "x-request-id")
 

@@ -85,11 +85,18 @@ int64_t net_stream_started_ns(const struct net_stream *s);
 /* uid of the peer of a Unix socket, or -1. */
 int64_t net_stream_peer_uid(const struct net_stream *s);
 
+/* Connections by client address, of which each may have `cap` (at least 1); all addresses of an IPv6
+ * /64 count as one. `connections` is about how many there will be. NULL: no memory. */
+struct net_clients;
+NODISCARD struct net_clients *net_clients_new(int64_t cap, int64_t connections);
+/* When no connection is left. NULL is fine. */
+void net_clients_free(struct net_clients *t);
+
 /* Process-wide counts of client connections. */
 struct net_server_counts {
     _Atomic int64_t open, limit;
     _Atomic int64_t accepted, refused;
-    int64_t per_client; /* by address; 0: no cap */
+    struct net_clients *clients; /* NULL: no cap by address */
 };
 
 struct net_listener_config {

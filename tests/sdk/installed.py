@@ -1,0 +1,124 @@
+"""The SDKs themselves: installed once, outside the tree, in a folder named by what is asked for.
+
+The cache is $WEIR_CACHE, else $XDG_CACHE_HOME/weir, else ~/.cache/weir. A folder counts only when
+its file `complete` is there; until then it is made anew, by one process at a time.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+NODE_FILES = ("package.json", "package-lock.json", ".npmrc")
+NODE_OLDEST = 18
+
+
+class Missing(Exception):
+    """Something that a test run needs is not on this machine; the text says what to do."""
+
+
+def cache():
+    if os.environ.get("WEIR_CACHE"):
+        return pathlib.Path(os.environ["WEIR_CACHE"]).absolute()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return pathlib.Path(os.environ["XDG_CACHE_HOME"]) / "weir"
+    return pathlib.Path.home() / ".cache" / "weir"
+
+
+def key_of(*parts):
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def alone(path):
+    """An exclusive lock that ends with this process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def made(folder, what, make):
+    """`folder`, complete; calls make(folder) first if it is not."""
+    if (folder / "complete").exists():
+        return folder
+    with alone(folder.with_name(folder.name + ".lock")):
+        if not (folder / "complete").exists():
+            print(f"installing {what} into {folder}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            make(folder)
+            (folder / "complete").touch()
+    return folder
+
+
+def call(command, hint, **more):
+    """Runs a command; what it said matters only when it failed."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, **more)
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-15:])
+        raise Missing(f"{' '.join(map(str, command))} failed: {hint}\n{tail}")
+    return done.stdout
+
+
+def python_sdk():
+    """The interpreter of a virtual environment that has the Python SDK."""
+    wanted = HERE / "python" / "requirements.txt"
+    text = wanted.read_text("utf-8")
+
+    def make(folder):
+        call([sys.executable, "-m", "venv", folder], "Debian, Ubuntu: apt-get install python3-venv")
+        call([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input",
+              "--disable-pip-version-check", "--only-binary", ":all:", "-r", wanted],
+             "the packages of requirements.txt must come from a package index")
+
+    key = key_of(text, sys.executable, platform.python_version(), platform.machine())
+    folder = made(cache() / "sdk-python" / key, "the Python SDK", make)
+    return folder / "bin" / "python"
+
+
+def node():
+    """The `node` to use."""
+    program = shutil.which("node") or shutil.which("nodejs")
+    if not program:
+        raise Missing("no node (Debian, Ubuntu: apt-get install nodejs npm)")
+    version = call([program, "--version"], "node does not run").strip()
+    if int(re.match(r"v(\d+)", version)[1]) < NODE_OLDEST:
+        raise Missing(f"node is {version}; it must be {NODE_OLDEST} or later")
+    return program
+
+
+def node_sdk():
+    """The folder whose node_modules has the Node SDK."""
+    texts = [(HERE / "node" / name).read_text("utf-8") for name in NODE_FILES]
+
+    def make(folder):
+        for name in NODE_FILES:
+            shutil.copy(HERE / "node" / name, folder)
+        call(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+             "the package of package-lock.json must come from a package registry", cwd=folder)
+
+    if not shutil.which("npm"):
+        raise Missing("no npm (Debian, Ubuntu: apt-get install nodejs npm)")
+    return made(cache() / "sdk-node" / key_of(*texts), "the Node SDK", make)
+
+
+def versions(only):
+    """What is tested, for people: `openai-python 1.2.3, openai-node 4.5.6`."""
+    parts = []
+    if only in (None, "python"):
+        text = (HERE / "python" / "requirements.txt").read_text("utf-8")
+        parts.append("openai-python " + re.search(r"^openai==(\S+)$", text, re.M)[1])
+    if only in (None, "node"):
+        lock = json.loads((HERE / "node" / "package-lock.json").read_text("utf-8"))
+        parts.append("openai-node " + lock["packages"]["node_modules/openai"]["version"])
+    return ", ".join(parts)

@@ -1,0 +1,203 @@
+"""The upstream of the SDK tests: a server that speaks OpenAI's wire and remembers what it was asked.
+
+The model's name says how it behaves: `cut@python-7` behaves as `cut` and is counted apart from any
+other cut. GET /_seen?model=NAME tells a test what came for that name: bodies, headers, and when the
+peer left before its answer was complete (seconds on the machine's monotonic clock, which the tests
+read as well).
+"""
+
+import asyncio
+import hashlib
+import json
+import pathlib
+import sys
+import time
+from urllib.parse import parse_qs, urlsplit
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
+
+from harness.mock import Connection  # noqa: E402
+from harness.wire import encode_chunk, encode_head  # noqa: E402
+
+KEEP_BODY = 65536
+GONE_WAIT = 5.0
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
+           429: "Too Many Requests", 500: "Internal Server Error"}
+
+
+class Call:
+    """One request and the means to answer it."""
+
+    def __init__(self, connection, request):
+        self.connection = connection
+        self.wire = connection.wire
+        self.request = request
+        self.path = urlsplit(request.path).path
+        try:
+            self.body = request.json()
+        except ValueError:
+            self.body = {}
+        self.model = self.body.get("model") or self.path.rpartition("/")[2]
+        self.number = 0
+        self.created = int(time.time())
+        self.piece = 0
+
+    @property
+    def wants_usage(self):
+        return bool((self.body.get("stream_options") or {}).get("include_usage"))
+
+    # --- whole answers
+    async def json(self, value, status=200, headers=()):
+        data = json.dumps(value).encode()
+        head = encode_head(f"HTTP/1.1 {status} {REASONS[status]}",
+                           [("content-type", "application/json"),
+                            ("content-length", str(len(data))), *headers])
+        await self.wire.write(head + data)
+
+    async def error(self, status, message, kind="invalid_request_error", param=None, code=None,
+                    headers=()):
+        await self.json({"error": {"message": message, "type": kind, "param": param,
+                                   "code": code}}, status, headers)
+
+    # --- streams
+    async def stream(self):
+        await self.wire.write(encode_head("HTTP/1.1 200 OK",
+                                          [("content-type", "text/event-stream; charset=utf-8"),
+                                           ("transfer-encoding", "chunked")]))
+
+    async def text(self, data):
+        """Bytes of the body; in chunks and writes of `piece` bytes if that is set."""
+        if not self.piece:
+            await self.wire.write(encode_chunk(data))
+            return
+        for at in range(0, len(data), self.piece):
+            await self.wire.write(encode_chunk(data[at:at + self.piece]))
+            await asyncio.sleep(0)
+
+    async def event(self, value):
+        await self.text(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n")
+
+    async def chunk(self, choices, **more):
+        """A chunk of a chat, with `"usage":null` where usage was asked for."""
+        value = {"id": "chatcmpl-stream", "object": "chat.completion.chunk",
+                 "created": self.created, "model": self.body.get("model"), "choices": choices}
+        if self.wants_usage:
+            value["usage"] = None
+        await self.event({**value, **more})
+
+    async def delta(self, delta, index=0, finish=None):
+        await self.chunk([{"index": index, "delta": delta, "logprobs": None,
+                           "finish_reason": finish}])
+
+    async def done(self, usage=None):
+        """The usage chunk if it was asked for, [DONE], the end."""
+        if self.wants_usage and usage:
+            await self.chunk([], usage=usage)
+        await self.text(b"data: [DONE]\n\n")
+        await self.wire.write(b"0\r\n\r\n")
+
+
+class Upstream:
+    """One listening mock. `complaints` are requests that Weir must not send."""
+
+    def __init__(self, key, behaviours):
+        self.key = key
+        self.behaviours = behaviours
+        self.complaints = []
+        self.records = []
+        self.counts = {}
+        self.server = None
+        self.port = 0
+        self.tasks = set()
+        self.connections = 0
+
+    def complain(self, message):
+        self.complaints.append(message)
+
+    async def start(self):
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=512)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def stop(self):
+        self.server.close()
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _accept(self):
+        self.connections += 1
+        connection = Connection(self, self.connections)
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return connection.wire
+
+    async def _serve(self, connection):
+        try:
+            while True:
+                request = await connection.next_head()
+                if request is None:
+                    break
+                if await connection.until(lambda: request.end_at is not None):
+                    await self._answer(Call(connection, request))
+        except ConnectionError:
+            pass
+        except Exception as error:  # noqa: BLE001 - a broken mock must not look like a cut stream
+            self.complain(f"the mock failed: {error!r}")
+        finally:
+            connection.wire.close()
+
+    async def _answer(self, call):
+        if call.path.startswith("/_seen"):
+            await self._seen(call)
+            return
+        self._check(call)
+        record = self._remember(call)
+        behaviour = self.behaviours.get(call.model.partition("@")[0])
+        play = asyncio.ensure_future(
+            behaviour(call) if behaviour else
+            call.error(404, f"The model `{call.model}` does not exist", code="model_not_found"))
+        gone = asyncio.ensure_future(call.wire.gone.wait())
+        try:
+            await asyncio.wait([play, gone], return_when=asyncio.FIRST_COMPLETED)
+            record["done"] = play.done() and play.exception() is None
+            if not record["done"]:
+                record["gone_at"] = call.wire.eof_at
+            if play.done():
+                play.result()
+        finally:
+            play.cancel()
+            gone.cancel()
+
+    def _remember(self, call):
+        data = bytes(call.request.body)
+        self.counts[call.model] = call.number = self.counts.get(call.model, 0) + 1
+        record = {"model": call.model, "path": call.request.path, "at": call.request.end_at,
+                  "headers": dict(call.request.headers), "size": len(data),
+                  "sha256": hashlib.sha256(data).hexdigest(),
+                  "body": call.body if len(data) <= KEEP_BODY else None, "done": False,
+                  "gone_at": None}
+        self.records.append(record)
+        return record
+
+    def _check(self, call):
+        """Whatever the client sent, this is what Weir may send."""
+        headers = call.request
+        if headers.get("authorization") != f"Bearer {self.key}":
+            self.complain(f"{call.model}: authorization {headers.get('authorization')!r}")
+        for name, _ in headers.headers:
+            if name in ("openai-organization", "openai-project", "cookie") or (
+                    name.startswith("x-stainless-") and name != "x-stainless-retry-count"):
+                self.complain(f"{call.model}: {name} was passed on")
+
+    async def _seen(self, call):
+        """What came for a model. With gone=1, once all of it is answered or given up."""
+        query = parse_qs(urlsplit(call.request.path).query)
+        mine = [r for r in self.records if r["model"] == query["model"][0]]
+        deadline = time.monotonic() + GONE_WAIT
+        while "gone" in query and time.monotonic() < deadline:
+            if all(r["done"] or r["gone_at"] for r in mine):
+                break
+            await asyncio.sleep(0.002)
+        await call.json(mine)
