@@ -125,7 +125,7 @@ static bool read_listing(const struct listing *l, void (*each)(void *ctx, struct
     if (parser == NULL) {
         snprintf(why, size, "out of memory");
     } else if (l->status >= 300) {
-        openai_read_error(parser, &arena, buf_view(&l->body), &e);
+        openai_read_error(parser, &arena, l->body.n > 0 ? buf_view(&l->body) : SLICE(""), &e);
         terminal_text_line(&shown, e.message, 300);
         snprintf(why, size, SLICE_FMT " (%u %s)", SLICE_ARG(buf_view(&shown)), l->status,
                  http_status_text(l->status));

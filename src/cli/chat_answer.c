@@ -78,7 +78,7 @@ static bool fail_with_body(struct chat_answer *a, struct slice body)
 {
     struct llm_error e;
     char message[500];
-    openai_read_error(a->parser, &a->arena, body, &e);
+    openai_read_error(a->parser, &a->arena, body.n > 0 ? body : SLICE(""), &e);
     copy_text(message, sizeof message, e.message);
     if (a->status >= 300)
         return fail(a, "%s (%u %s)", message, a->status, http_status_text(a->status));

@@ -16,7 +16,7 @@ static void post_grant(struct permit_waiter *w)
     struct mailbox_msg msg = {
         .kind = GW_MSG_GRANT, .slot = x->slot, .generation = x->generation, .ptr = gate_ref(gate)};
     if (!net_loop_post(&x->worker->loop, msg))
-        ASSERT(!"a mailbox holds a grant for every attempt");
+        NEVER("a mailbox holds a grant for every attempt");
 }
 
 static enum gw_error take_place(struct exchange *x, struct attempt *a)

@@ -161,6 +161,7 @@ int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
 /* The next line without its CRLF; the caller has checked that all lines are whole. */
 static struct slice next_line(struct slice *s)
 {
+    ASSERT(s->n > 0); /* the empty line at the end is the last to be taken */
     const char *lf = memchr(s->p, '\n', s->n);
     struct slice line = slice_of(s->p, (size_t)(lf - s->p) - 1);
     *s = slice_from(*s, line.n + 2);

@@ -122,7 +122,7 @@ const char *net_fail_text(enum net_fail f)
 
 static bool parse_host_port(struct slice s, struct net_url *u, const char **ret_why)
 {
-    struct slice port = SLICE_NONE;
+    struct slice port;
     uint64_t n;
     if (s.n > 0 && *s.p == '[') {
         ptrdiff_t close = slice_find(s, ']');

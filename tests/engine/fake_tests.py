@@ -135,12 +135,12 @@ def reload_cuts_a_pause_short(program):
         starts = d.path("starts")
         config = fake("--fake-no-socket", "--fake-exit-after", "0.05", "--fake-starts", starts)
         d.apply(config)
-        until("three starts", lambda: len(lines_of(starts)) == 3, 10)
-        d.wait("backoff")  # for 2 s
+        until("four starts", lambda: len(lines_of(starts)) == 4, 20)
+        d.wait("backoff")  # for 4 s
         begin = time.monotonic()
         d.apply(config)
-        until("the fourth start", lambda: len(lines_of(starts)) == 4, 5)
-        assert time.monotonic() - begin < 1
+        until("the fifth start", lambda: len(lines_of(starts)) == 5, 5)
+        assert time.monotonic() - begin < 3, time.monotonic() - begin
         d.wait("backoff")
         assert "next start in 500 ms" in [t for t in d.texts() if "engine.backoff" in t][-1], d.texts()
 

@@ -41,7 +41,8 @@ def model(options, *shape):
 
 
 def real(options, *args, name="e", shape=(), **more):
-    return dict({"name": name, "model": model(options, *shape), "binary": server(), "args": list(args)}, **more)
+    binary = server()
+    return dict({"name": name, "model": model(options, *shape), "binary": binary, "args": list(args)}, **more)
 
 
 def complete(path):

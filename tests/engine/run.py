@@ -52,7 +52,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--driver", required=True, help="the program engine_driver")
     parser.add_argument("--synth", required=True, help="the program gguf-synth")
-    parser.add_argument("--jobs", type=int, default=4, help="tests at a time (4)")
+    parser.add_argument("--jobs", type=int, default=3, help="tests at a time (3)")
     parser.add_argument("--slow", action="store_true", help="also tests that take over a minute")
     parser.add_argument("only", nargs="*", help="parts of test names")
     options = parser.parse_args()

@@ -95,18 +95,28 @@ async def tools(call):
         await call.json(completion(call, [{"content": None, "tool_calls": calls}], "tool_calls"))
 
 
-async def tools_stream(call):
+def tool_pieces():
+    """[call][piece] of the streamed calls: a head with id and name, then arguments in pieces."""
+    return [[{"index": index, "id": key, "type": "function",
+              "function": {"name": name, "arguments": ""}}]
+            + [{"index": index, "function": {"arguments": part}} for part in parts]
+            for index, (key, name, parts) in enumerate(TOOLS)]
+
+
+async def tools_stream(call, pieces=None):
+    """Both calls at the same time, their pieces interleaved, unless `pieces` orders them."""
     await call.stream()
     await call.delta({"role": "assistant", "content": None})
-    for index, (key, name, _) in enumerate(TOOLS):
-        await call.delta({"tool_calls": [{"index": index, "id": key, "type": "function",
-                                          "function": {"name": name, "arguments": ""}}]})
-    for step in range(3):
-        for index, (_, _, parts) in enumerate(TOOLS):
-            await call.delta({"tool_calls": [{"index": index,
-                                              "function": {"arguments": parts[step]}}]})
+    for piece in pieces or [piece for step in zip(*tool_pieces()) for piece in step]:
+        await call.delta({"tool_calls": [piece]})
     await call.delta({}, finish="tool_calls")
     await call.done(USAGE)
+
+
+@behaviour("tools-in-turn")
+async def tools_in_turn(call):
+    """One call after the other, which is all that the SDKs' own collectors can follow."""
+    await tools_stream(call, [piece for pieces in tool_pieces() for piece in pieces])
 
 
 @behaviour("schema")
@@ -222,7 +232,7 @@ async def endless(call):
 @behaviour("silent")
 async def silent(call):
     """Takes the request and says nothing."""
-    await call.wire.gone.wait()
+    await asyncio.Event().wait()
 
 
 @behaviour("stall")
@@ -231,7 +241,7 @@ async def stall(call):
     await call.stream()
     for word in WORDS[:2]:
         await call.delta({"content": word})
-    await call.wire.gone.wait()
+    await asyncio.Event().wait()
 
 
 # --- failures

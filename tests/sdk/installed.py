@@ -102,13 +102,13 @@ def node_sdk():
     texts = [(HERE / "node" / name).read_text("utf-8") for name in NODE_FILES]
 
     def make(folder):
+        if not shutil.which("npm"):
+            raise Missing("no npm (Debian, Ubuntu: apt-get install nodejs npm)")
         for name in NODE_FILES:
             shutil.copy(HERE / "node" / name, folder)
         call(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
              "the package of package-lock.json must come from a package registry", cwd=folder)
 
-    if not shutil.which("npm"):
-        raise Missing("no npm (Debian, Ubuntu: apt-get install nodejs npm)")
     return made(cache() / "sdk-node" / key_of(*texts), "the Node SDK", make)
 
 

@@ -37,7 +37,7 @@ sealed() {
 
 tidy() {
     [ -f build/clang/build.ninja ] || cmake --preset clang >/dev/null
-    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 8 clang-tidy --quiet -p build/clang 2>&1 |
+    git ls-files 'src/*.c' | xargs -P "$(nproc)" -n 1 clang-tidy --quiet -p build/clang 2>&1 |
         grep -v 'warnings generated\|^$\|Suppressed\|Use -header-filter' >"$log.tidy"
     if grep -E 'warning:|error:' "$log.tidy"; then
         rm -f "$log.tidy"

@@ -26,6 +26,9 @@
 NORETURN void assert_failed(const char *expr, const char *file, int line);
 #define ASSERT(x) ((x) ? (void)0 : assert_failed(#x, __FILE__, __LINE__))
 
+/* What cannot happen, and why. */
+#define NEVER(why) assert_failed((why), __FILE__, __LINE__)
+
 /* Long-lived structures start with `uint32_t magic`; public functions check whom they hold. */
 #define CHECK_MAGIC(ptr, value) ASSERT((ptr) && (ptr)->magic == (value))
 
