@@ -59,6 +59,13 @@ static void chunk_free(struct arena *a, struct arena_chunk *c)
     }
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_chunk *c = a->chunks; c != NULL; c = c->next)
+        mem_wipe(c + 1, c->size - sizeof *c);
+    arena_reset(a);
+}
+
 void arena_reset(struct arena *a)
 {
     while (a->chunks != NULL) {

@@ -32,8 +32,8 @@ static void metrics(struct buf *out)
                  "`weir_exchanges_open`, `weir_body_memory_bytes`, `weir_log_dropped_total`, "
                  "`weir_loop_lag_seconds{worker}`, `weir_worker_stuck_total`, "
                  "`weir_config_reloads_total`, `weir_config_reloads_refused_total`, `weir_ready`, "
-                 "`weir_tls_certificate_days_left{listen}`, and per engine `weir_engine_up`, "
-                 "`weir_engine_restarts_total`.\n");
+                 "`weir_build_info{version}`, `weir_tls_certificate_days_left{listen}`, and per "
+                 "engine `weir_engine_up`, `weir_engine_restarts_total`.\n");
 }
 
 static void providers(struct buf *out)

@@ -128,9 +128,8 @@ static struct upstream *get_upstream(struct build *b, struct slice key,
 static void op_targets(struct build *b, struct gw_provider *p)
 {
     for (unsigned op = 0; op < LLM_OPS_N; op++)
-        p->op_target[op] =
-            arena_printf(b->arena, "%.*s%.*s", SLICE_ARG(p->base_path),
-                         SLICE_ARG(llm_op_path((enum llm_op)op)));
+        p->op_target[op] = arena_printf(b->arena, "%.*s%.*s", SLICE_ARG(p->base_path),
+                                        SLICE_ARG(llm_op_path((enum llm_op)op)));
 }
 
 static void provider_upstream(struct build *b, const struct config_provider *c,
@@ -171,23 +170,51 @@ static void provider_upstream(struct build *b, const struct config_provider *c,
         fail(b, "provider", c->name, "out of memory or too many upstreams");
 }
 
+#define PLAIN_FIELDS "User-Agent: weir\r\nAccept-Encoding: identity\r\n"
+
+/* Room that the providers' header lines need among the secrets. */
+static size_t secret_bytes(const struct config *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->providers_n; i++) {
+        const struct config_provider *p = &c->providers[i];
+        n += sizeof PLAIN_FIELDS + sizeof "Authorization: Api-Key \r\n" + p->api_key.n;
+        for (size_t k = 0; k < p->headers.n; k++)
+            n += p->headers.key[k].n + p->headers.value[k].n + 4;
+    }
+    return n;
+}
+
+static void put_credential(struct build *b, struct buf *lines, const struct config_provider *c,
+                           enum llm_auth auth)
+{
+    struct buf value;
+    size_t before = lines->n;
+    buf_init(&value, 65536);
+    buf_slice(&value, auth == LLM_AUTH_API_KEY ? SLICE("Api-Key ") : SLICE("Bearer "));
+    buf_slice(&value, c->api_key);
+    http_put_field(lines, SLICE("Authorization"), buf_view(&value));
+    if (lines->n == before)
+        fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
+    mem_wipe(value.p, value.n);
+    buf_done(&value);
+}
+
 static struct slice provider_fields(struct build *b, const struct config_provider *c,
                                     struct gw_provider *p)
 {
     struct buf lines;
     buf_init(&lines, 65536);
-    buf_lit(&lines, "User-Agent: weir\r\nAccept-Encoding: identity\r\n");
-    if (c->api_key.n > 0 && !p->client_key) {
-        const char *scheme = p->row->auth == LLM_AUTH_API_KEY ? "Api-Key" : "Bearer";
-        size_t before = lines.n;
-        struct slice value = arena_printf(b->arena, "%s %.*s", scheme, SLICE_ARG(c->api_key));
-        http_put_field(&lines, SLICE("Authorization"), value);
-        if (lines.n == before)
-            fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
-    }
+    if (!buf_reserve(&lines, MIN_OF(secret_bytes(b->config), (size_t)65536)))
+        fail(b, "provider", c->name, "its headers are too long"); /* growing would leave copies */
+    buf_lit(&lines, PLAIN_FIELDS);
+    if (c->api_key.n > 0 && !p->client_key)
+        put_credential(b, &lines, c, p->row->auth);
     for (size_t i = 0; i < c->headers.n; i++)
         http_put_field(&lines, c->headers.key[i], c->headers.value[i]);
-    struct slice out = copy(b, buf_view(&lines));
+    struct slice out = secret_copy(b->snapshot->secrets, buf_view(&lines));
+    if (out.p == NULL)
+        fail(b, "provider", c->name, "its headers are too long");
     mem_wipe(lines.p, lines.n);
     buf_done(&lines);
     return out;
@@ -240,7 +267,7 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
     p->engine = p->gated = true;
     p->base_path = SLICE("/v1");
     op_targets(b, p);
-    p->fields = copy(b, SLICE("User-Agent: weir\r\nAccept-Encoding: identity\r\n"));
+    p->fields = SLICE(PLAIN_FIELDS);
     set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
     p->gate = gate_get(arena_printf(b->arena, "engine/%.*s", SLICE_ARG(c->name)));
     uc.unix_path = path;
@@ -290,10 +317,9 @@ static void build_models(struct build *b)
         m->targets_n = cm->targets_n + cm->fallback_n;
         m->targets = make(b, m->targets_n, sizeof *m->targets);
         for (size_t t = 0; t < m->targets_n && m->targets != NULL; t++)
-            build_target(b,
-                         t < cm->targets_n ? cm->targets[t].use
-                                           : cm->fallback[t - cm->targets_n].use,
-                         &m->targets[t]);
+            build_target(
+                b, t < cm->targets_n ? cm->targets[t].use : cm->fallback[t - cm->targets_n].use,
+                &m->targets[t]);
         add_model(b, m);
     }
     for (size_t i = 0; i < c->engines_n; i++) {
@@ -435,7 +461,10 @@ static void build_all(struct build *b)
     s->expose = copy_list(b, &c->expose);
     s->expose_n = c->expose.n;
     s->provider_list = make(b, n, sizeof *s->provider_list);
-    if (s->provider_list == NULL || !strmap_init(&s->providers, b->arena, n))
+    s->secrets = secret_box_new(secret_bytes(c));
+    if (s->secrets == NULL)
+        fail(b, "configuration", SLICE("memory"), "out of memory");
+    if (b->failed || s->provider_list == NULL || !strmap_init(&s->providers, b->arena, n))
         return;
     s->providers_n = n;
     for (size_t i = 0; i < c->providers_n; i++) {

@@ -35,7 +35,7 @@ struct config *config_reader_end(struct config_reader *r, struct buf *errors)
         config_free(c);
         c = NULL;
     }
-    arena_reset(&r->scratch);
+    arena_wipe(&r->scratch);
     mem_free(r);
     return c;
 }
@@ -94,6 +94,7 @@ struct config *config_load(const char *path, const struct config_options *option
     if (!config_read_file(path, YAML_TREE_MAX_BYTES, &text, errors))
         return NULL;
     struct config *c = config_parse(buf_view(&text), path, options, errors);
+    mem_wipe(text.p, text.n);
     buf_done(&text);
     return c;
 }
@@ -102,6 +103,6 @@ void config_free(struct config *c)
 {
     if (c == NULL)
         return;
-    arena_reset(&c->arena);
+    arena_wipe(&c->arena);
     mem_free(c);
 }

@@ -134,19 +134,32 @@ static bool apply_engines(struct service *s, const struct config *c)
 static void warn_fixed(const struct config *was, const struct config *is)
 {
     bool same = was->listeners_n == is->listeners_n && was->workers == is->workers &&
+                was->limits.connections == is->limits.connections &&
+                was->limits.connections_per_client == is->limits.connections_per_client &&
+                was->limits.body_memory_bytes == is->limits.body_memory_bytes &&
                 slice_eq(was->admin_listen, is->admin_listen) &&
                 slice_eq(was->metrics_listen, is->metrics_listen);
     for (size_t i = 0; i < was->listeners_n && same; i++)
         same = slice_eq(was->listeners[i].address, is->listeners[i].address);
     if (!same)
         log_event(LOG_WARN, "reload.partial",
-                  "changed listeners, admin, metrics or workers need a restart");
+                  "changed listeners, admin, metrics, workers, connection caps or body memory need a "
+                  "restart");
+}
+
+/* The hour is what systemd tells apart which reload of several has ended (sd_notify(3)). */
+static void notify_reloading(void)
+{
+    char text[64];
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)(clock_mono_ns() / NS_PER_US));
+    service_notify(text);
 }
 
 static bool reload(void *ctx, struct buf *errors)
 {
     struct service *s = ctx;
-    service_notify("RELOADING=1");
+    notify_reloading();
     struct config *c = service_load(s->options, errors);
     struct gw_snapshot *snapshot =
         c != NULL ? builder_build(s->builder, c, s->run_dir, errors) : NULL;
@@ -164,10 +177,10 @@ static bool reload(void *ctx, struct buf *errors)
         return false;
     }
     warn_fixed(s->config, c);
+    if (!apply_engines(s, c)) /* before any request can ask for a new one */
+        log_event(LOG_ERROR, "engine.failed", "out of memory");
     gateway_install(s->gateway, snapshot);
     builder_settle(s->builder, snapshot);
-    if (!apply_engines(s, c))
-        log_event(LOG_ERROR, "engine.failed", "out of memory");
     log_event(LOG_INFO, "reload.done", "configuration %llu is in force",
               (unsigned long long)snapshot->version);
     gw_snapshot_unref(snapshot);
@@ -255,9 +268,10 @@ static void on_signal(uv_signal_t *h, int signum)
     }
 }
 
-/* Says so when a worker does not come back to its loop. */
-static void watch_workers(struct service *s)
+/* Says so when a worker does not come back to its loop. Returns how many are so. */
+static unsigned watch_workers(struct service *s)
 {
+    unsigned stuck_n = 0;
     for (unsigned i = 0; i < gateway_workers(s->gateway); i++) {
         int64_t since = gateway_busy_since(s->gateway, i);
         bool stuck = since != 0 && net_now(&s->loop) - since > STUCK_NS;
@@ -267,17 +281,19 @@ static void watch_workers(struct service *s)
                       (long long)((net_now(&s->loop) - since) / NS_PER_MS));
         }
         s->stuck[i] = stuck;
+        stuck_n += stuck;
     }
+    return stuck_n;
 }
 
 static void on_tick(struct timer *t)
 {
     struct service *s = container_of(t, struct service, tick);
     int64_t in_phase = net_now(&s->loop) - s->phase_since_ns;
-    if (s->gateway != NULL)
-        watch_workers(s);
-    if (s->phase == PHASE_SERVING)
-        service_notify("WATCHDOG=1");
+    unsigned stuck = s->gateway != NULL ? watch_workers(s) : 0;
+    if (s->phase == PHASE_SERVING && stuck == 0)
+        service_notify("WATCHDOG=1"); /* else whoever runs us may want to start us anew */
+    reap_orphans(s);                  /* SIGCHLD may have come for one of ours first */
     if (s->phase == PHASE_UNREADY && in_phase >= s->config->server.ready_delay_ns) {
         enter(s, PHASE_DRAINING);
         gateway_drain(s->gateway);
@@ -349,6 +365,8 @@ static void put_metrics(struct buf *out, void *ctx)
         metric_put_header(out, rows[i].name, rows[i].kind, rows[i].help);
         metric_put_sample(out, rows[i].name, NULL, SLICE_NONE, rows[i].value);
     }
+    metric_put_header(out, "weir_build_info", METRIC_GAUGE, "Always 1; which Weir this is");
+    metric_put_sample(out, "weir_build_info", "version", slice_str(s->options->version), 1);
     metric_put_header(out, "weir_tls_certificate_days_left", METRIC_GAUGE,
                       "Days until the certificate of a listener expires");
     for (size_t i = 0; i < s->config->listeners_n; i++) {

@@ -77,11 +77,12 @@ static bool make_argv(struct settings *s)
 static bool make_env(struct settings *s)
 {
     struct slice extra[] = {
-        SLICE("LLAMA_ARG_UI=0"),       /* --no-ui */
-        SLICE("LLAMA_ARG_WEBUI=0"),    /* its name before */
-        SLICE("LLAMA_ARG_NO_WEBUI=1"), /* and before that */
-        SLICE("LLAMA_ARG_OFFLINE=1"),  /* --offline: the model is a file, nothing is fetched */
-        SLICE("LLAMA_ARG_JINJA=1"),    /* --jinja: chat templates with tools; now the default */
+        SLICE("LLAMA_ARG_UI=0"),         /* --no-ui */
+        SLICE("LLAMA_ARG_WEBUI=0"),      /* its name before */
+        SLICE("LLAMA_ARG_NO_WEBUI=1"),   /* and before that */
+        SLICE("LLAMA_ARG_OFFLINE=1"),    /* --offline: the model is a file, nothing is fetched */
+        SLICE("LLAMA_ARG_KV_UNIFIED=1"), /* --kv-unified: slots share the context's memory */
+        SLICE("LLAMA_ARG_JINJA=1"),      /* --jinja: chat templates with tools; now the default */
         arena_printf(&s->arena, "LLAMA_ARG_CACHE_RAM=%lld", (long long)s->config.cache_ram_mib),
     };
     if (extra[ARRAY_LEN(extra) - 1].p == NULL)

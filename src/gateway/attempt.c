@@ -45,13 +45,12 @@ bool attempt_has_place(const struct attempt *a)
     return !a->target.provider->gated || a->holds_place;
 }
 
-/* Header lines: the provider's, what passes from the client, and its credential if that is wanted.
- */
+/* Header lines beside the provider's own: what passes from the client, and its credential if that
+ * is wanted. */
 static struct slice request_fields(struct exchange *x, const struct gw_provider *p)
 {
     struct buf *b = &x->worker->line;
     buf_reset(b);
-    buf_slice(b, p->fields);
     if (x->passthrough == NULL)
         buf_slice(b, x->request.stream
                          ? SLICE("Content-Type: application/json\r\nAccept: text/event-stream\r\n")
@@ -83,7 +82,8 @@ static bool make_request(struct exchange *x, struct attempt *a)
 {
     const struct gw_provider *p = a->target.provider;
     struct net_request *r = &a->request;
-    r->fields = request_fields(x, p);
+    r->fields = p->fields;
+    r->more_fields = request_fields(x, p);
     if (x->passthrough != NULL) {
         r->method = x->method;
         r->target = join(&x->arena, p->base_path, pass_target(x));
@@ -94,14 +94,13 @@ static bool make_request(struct exchange *x, struct attempt *a)
         r->method = HTTP_POST;
         r->target = p->op_target[x->request.op];
         r->has_body = true;
-        if (!openai_edit_request(&x->arena, &x->request, p->row, a->target.model,
-                                 &a->body))
+        if (!openai_edit_request(&x->arena, &x->request, p->row, a->target.model, &a->body))
             return false;
     }
     r->body = a->body.part;
     r->body_parts = a->body.parts;
     r->body_bytes = a->body.bytes;
-    return r->target.p != NULL && r->fields.p != NULL;
+    return r->target.p != NULL && r->more_fields.p != NULL;
 }
 
 enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)

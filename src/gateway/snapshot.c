@@ -34,10 +34,10 @@ void gw_snapshot_unref(struct gw_snapshot *s)
         struct gw_provider *p = &s->provider_list[i];
         upstream_unref(p->upstream);
         gate_unref(p->gate);
-        mem_wipe((char *)(uintptr_t)p->fields.p, p->fields.n);
     }
     for (size_t i = 0; i < s->tls_n; i++)
         tls_server_context_unref(s->tls[i]);
+    secret_box_free(s->secrets);
     arena_reset(&s->arena);
     s->magic = 0;
     mem_free(s);

@@ -108,15 +108,17 @@ bool http1_is_value(struct slice s)
     return span(s, C_VALUE) == s.n;
 }
 
+#define START_LINE_MAX (HTTP_TARGET_MAX + 64)
+
 static int too_large(struct slice s)
 {
-    struct slice start = slice_of(s.p, MIN_OF(s.n, HTTP_TARGET_MAX + 64));
+    struct slice start = slice_of(s.p, MIN_OF(s.n, START_LINE_MAX));
     if (slice_find(start, '\n') >= 0)
         return -431;
     return slice_find(start, ' ') >= 0 ? -414 : -501; /* the target, or even the method, has no end */
 }
 
-/* Before the first line is complete: a method is a token, so anything else is refused at once. */
+/* A method is a token: anything else is refused before its line is complete. */
 static bool plausible_start(struct slice s)
 {
     size_t n = span(s, C_TCHAR);
@@ -129,30 +131,29 @@ static bool has_version(struct slice line)
     return line.n > 9 && memcmp(line.p + line.n - 9, " HTTP/", 6) == 0;
 }
 
+/* Each verdict depends on bytes up to the one that brings it about, never on how many came along. */
 int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
 {
+    if (kind == HTTP1_REQUEST && *scanned == 0 && !plausible_start(s))
+        return -400;
     for (;;) {
-        struct slice rest = slice_from(s, *scanned);
-        const char *lf = rest.n > 0 ? memchr(rest.p, '\n', rest.n) : NULL;
-        if (lf == NULL) {
-            if (s.n > HTTP_HEAD_MAX || (*scanned == 0 && s.n > HTTP_TARGET_MAX + 64))
-                return too_large(s);
-            if (kind == HTTP1_REQUEST && *scanned == 0 && !plausible_start(s))
-                return -400;
-            ptrdiff_t cr = slice_find(rest, '\r');
-            return cr >= 0 && (size_t)cr + 1 < rest.n ? -400 : 0;
-        }
-        size_t n = (size_t)(lf - rest.p);
-        if (n == 0 || lf[-1] != '\r' || !http1_is_value(slice_of(rest.p, n - 1)))
-            return -400;
         bool first = *scanned == 0;
-        if (first && kind == HTTP1_REQUEST && !has_version(slice_of(rest.p, n - 1)))
+        size_t room = first ? START_LINE_MAX + 1 : HTTP_HEAD_MAX - *scanned;
+        struct slice line = slice_from(s, *scanned);
+        line.n = MIN_OF(line.n, room);
+        const char *lf = line.n > 0 ? memchr(line.p, '\n', line.n) : NULL;
+        if (lf == NULL) {
+            ptrdiff_t cr = slice_find(line, '\r');
+            if (cr >= 0 && (size_t)cr + 1 < line.n)
+                return -400;
+            return line.n == room ? too_large(s) : 0;
+        }
+        size_t n = (size_t)(lf - line.p);
+        if (n == 0 || lf[-1] != '\r' || !http1_is_value(slice_of(line.p, n - 1)))
+            return -400;
+        if (first && kind == HTTP1_REQUEST && !has_version(slice_of(line.p, n - 1)))
             return -400;
         *scanned += n + 1;
-        if (*scanned > HTTP_HEAD_MAX)
-            return too_large(s);
-        if (first && n > HTTP_TARGET_MAX + 64)
-            return too_large(slice_of(s.p, n));
         if (n == 1)
             return first ? -400 : (int)*scanned;
     }
@@ -220,7 +221,7 @@ static void note_length(struct slice value, struct framing *f, struct http_head 
         f->bad_length = true;
         return;
     }
-    f->same_length = f->lengths == 0 || h->content_length == (int64_t)n;
+    f->same_length = f->lengths == 0 || (f->same_length && h->content_length == (int64_t)n);
     h->content_length = (int64_t)n;
     f->lengths++;
 }
@@ -308,8 +309,8 @@ static bool valid_authority(struct slice s)
         return false;
     }
     ptrdiff_t colon = slice_find(port, ':');
-    if (colon < 0)
-        return true;
+    if (colon < 0 || port.p + colon == s.p)
+        return colon < 0;
     struct slice digits = slice_from(port, (size_t)colon + 1);
     uint64_t n;
     return (size_t)colon + 1 == port.n || (slice_to_u64(digits, &n) && n <= 65535);
@@ -454,8 +455,8 @@ int http1_parse_answer(struct slice s, struct http_field *fields, struct http_he
         return -1;
     if (h->chunked) {
         h->content_length = -1;
-        if (f.lengths > 0)
-            h->keep_alive = false;
+        if (f.lengths > 0 || h->minor == 0)
+            h->keep_alive = false; /* framing that others may see otherwise (RFC 9112 6.1) */
     }
     return 0;
 }

@@ -104,6 +104,7 @@ static void put_head(struct buf *b, const struct net_lease *l)
     if (by_proxy && c->proxy_auth.n > 0)
         http_put_field(b, SLICE("Proxy-Authorization"), c->proxy_auth);
     buf_slice(b, r->fields);
+    buf_slice(b, r->more_fields);
     if (r->streamed && r->body_bytes == STREAM_UNKNOWN) {
         buf_lit(b, "Transfer-Encoding: chunked\r\n");
     } else if (r->has_body || r->streamed) {

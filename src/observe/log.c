@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +22,8 @@
 #define RING_BYTES  ((uint64_t)1 << 20)
 #define EVENT_BYTES ((size_t)1 << 18) /* queued events; more are dropped */
 #define BATCH_NS    (50 * NS_PER_MS)  /* lines wait so long for others to share a write with */
+#define PATIENCE_MS 100               /* for an output that takes nothing */
+#define END_NS      NS_PER_S          /* how long the last lines may take */
 
 /* One producer, one consumer; positions count bytes since the start. */
 struct log_ring {
@@ -28,49 +34,104 @@ struct log_ring {
     char bytes[RING_BYTES];
 };
 
+/* Where lines go. Only files are written to without asking first: whoever reads a pipe may have
+ * stopped doing so. */
+struct output {
+    int fd; /* -1: nowhere */
+    enum { OUTPUT_FILE, OUTPUT_PIPE, OUTPUT_SOCKET } kind;
+};
+
 static struct {
-    pthread_mutex_t lock; /* rings, events, access, stopping */
+    pthread_mutex_t lock; /* rings, events, next, path, switching, reopen, stopping */
     pthread_cond_t wake;
     pthread_t thread;
     bool running, stopping;
     struct list rings;
     struct buf events;
-    int access_fd; /* -1: off */
-    char access[4096];
-    bool reopen;
+    struct buf leaving;          /* the writer's: events that are being written */
+    struct output access, error; /* the writer's */
+    struct output next;          /* when `switching`: the access output that is to come */
+    bool switching, reopen;
+    char path[4096]; /* of the access output, as configured */
     _Atomic int level;
     _Atomic bool access_on, asleep;
     _Atomic int64_t dropped;
-} lg = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .access_fd = -1};
+} lg = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .access.fd = -1};
 
-static void write_all(int fd, const char *p, size_t n)
+static struct output output_of(int fd)
 {
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            lg.dropped++;
-            return;
-        }
-        p += done;
-        n -= (size_t)done;
-    }
+    struct stat st;
+    struct output o = {.fd = fd, .kind = OUTPUT_FILE};
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        o.kind = S_ISSOCK(st.st_mode) ? OUTPUT_SOCKET : OUTPUT_PIPE;
+    return o;
 }
 
-/* Writes what is in the ring; it always ends at the end of a line. */
-static void drain_ring(struct log_ring *r, int fd)
+static void drop_lines(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        lg.dropped += s.p[i] == '\n';
+}
+
+/* What of `s` to hand over at once: whole lines where they are not too long for that. */
+static struct slice next_piece(const struct output *o, struct slice s)
+{
+    if (o->kind == OUTPUT_FILE || s.n <= PIPE_BUF)
+        return s;
+    for (size_t n = PIPE_BUF; n > 0; n--) {
+        if (s.p[n - 1] == '\n')
+            return slice_of(s.p, n);
+    }
+    return slice_of(s.p, PIPE_BUF);
+}
+
+/* A pipe that is ready takes PIPE_BUF bytes without blocking (pipe(7)). */
+static ssize_t write_piece(const struct output *o, struct slice s)
+{
+    struct pollfd p = {.fd = o->fd, .events = POLLOUT};
+    errno = EAGAIN;
+    if (o->kind != OUTPUT_FILE && poll(&p, 1, PATIENCE_MS) <= 0)
+        return -1;
+    return o->kind == OUTPUT_SOCKET ? send(o->fd, s.p, s.n, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                    : write(o->fd, s.p, s.n);
+}
+
+/* Writes lines; those that the output refuses are dropped. Returns how many bytes are dealt with:
+ * less than all when nobody takes them for a while. */
+static size_t output_put(const struct output *o, struct slice s)
+{
+    size_t done = 0;
+    while (done < s.n && o->fd >= 0) {
+        struct slice piece = next_piece(o, slice_from(s, done));
+        ssize_t n = write_piece(o, piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return done;
+        if (n <= 0) {
+            drop_lines(piece);
+            n = (ssize_t)piece.n;
+        }
+        done += (size_t)n;
+    }
+    return s.n;
+}
+
+/* Writes what is in the ring; false: the output is blocked, and the rest stays. */
+static bool drain_ring(struct log_ring *r, const struct output *o)
 {
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
     uint64_t head = atomic_load_explicit(&r->head, memory_order_acquire);
-    while (tail < head) {
+    bool taken = true;
+    while (tail < head && taken) {
         uint64_t at = tail % RING_BYTES;
         uint64_t n = MIN_OF(head - tail, RING_BYTES - at);
-        if (fd >= 0)
-            write_all(fd, r->bytes + at, n);
-        tail += n;
+        uint64_t done = output_put(o, slice_of(r->bytes + at, n));
+        taken = done == n;
+        tail += done;
+        atomic_store_explicit(&r->tail, tail, memory_order_release);
     }
-    atomic_store_explicit(&r->tail, tail, memory_order_release);
+    return taken;
 }
 
 static int open_access(const char *access)
@@ -90,35 +151,47 @@ static void close_access(int fd)
         close(fd);
 }
 
-/* With the lock held, which is let go while a file is written. */
-static void drain_all(void)
+/* The access output that a reload or a rotation wants from now on. With the lock held. */
+static void switch_access(void)
 {
-    struct buf events = lg.events;
-    int fd = lg.access_fd;
-    buf_init(&lg.events, EVENT_BYTES);
-    pthread_mutex_unlock(&lg.lock);
-    if (events.n > 0)
-        write_all(STDERR_FILENO, events.p, events.n);
-    buf_done(&events);
-    pthread_mutex_lock(&lg.lock);
-    list_foreach (it, &lg.rings) {
-        pthread_mutex_unlock(&lg.lock);
-        drain_ring(container_of(it, struct log_ring, node), fd);
-        pthread_mutex_lock(&lg.lock);
+    if (!lg.switching && lg.reopen && lg.access.fd > STDERR_FILENO) {
+        lg.next = output_of(open_access(lg.path));
+        lg.switching = lg.next.fd >= 0;
     }
-    if (lg.reopen && lg.access_fd > STDERR_FILENO) {
-        int again = open_access(lg.access);
-        if (again >= 0) {
-            close_access(lg.access_fd);
-            lg.access_fd = again;
-        }
+    if (lg.switching) {
+        close_access(lg.access.fd);
+        lg.access = lg.next;
     }
-    lg.reopen = false;
+    lg.switching = lg.reopen = false;
 }
 
-static bool something_queued(void)
+/* Writes what is queued, as far as it is taken. With the lock held, which is let go meanwhile. */
+static void drain_all(void)
 {
-    if (lg.events.n > 0 || lg.stopping || lg.reopen)
+    if (lg.leaving.n == 0) {
+        struct buf empty = lg.leaving;
+        lg.leaving = lg.events;
+        lg.events = empty;
+    }
+    pthread_mutex_unlock(&lg.lock);
+    size_t done = output_put(&lg.error, buf_view(&lg.leaving));
+    if (done == lg.leaving.n)
+        buf_reset(&lg.leaving);
+    else
+        buf_consume(&lg.leaving, done);
+    pthread_mutex_lock(&lg.lock);
+    bool taken = true;
+    list_foreach (it, &lg.rings) {
+        pthread_mutex_unlock(&lg.lock);
+        taken = taken && drain_ring(container_of(it, struct log_ring, node), &lg.access);
+        pthread_mutex_lock(&lg.lock);
+    }
+    switch_access(); /* after what was queued before */
+}
+
+static bool lines_queued(void)
+{
+    if (lg.events.n > 0 || lg.leaving.n > 0)
         return true;
     list_foreach (it, &lg.rings) {
         struct log_ring *r = container_of(it, struct log_ring, node);
@@ -128,24 +201,31 @@ static bool something_queued(void)
     return false;
 }
 
+/* Lets lines come together, and a blocked output rest. With the lock held. */
+static void wait_batch(void)
+{
+    struct timespec batch = {.tv_nsec = BATCH_NS};
+    pthread_mutex_unlock(&lg.lock);
+    nanosleep(&batch, NULL);
+    pthread_mutex_lock(&lg.lock);
+}
+
 static void *writer_main(void *arg)
 {
+    int64_t end_ns = 0;
     (void)arg;
     pthread_mutex_lock(&lg.lock);
-    while (!lg.stopping) {
+    do {
         atomic_store(&lg.asleep, true);
-        while (!something_queued())
+        while (!lines_queued() && !lg.stopping && !lg.switching && !lg.reopen)
             pthread_cond_wait(&lg.wake, &lg.lock);
         atomic_store(&lg.asleep, false);
-        if (lg.events.n == 0 && !lg.stopping) {
-            struct timespec batch = {.tv_nsec = BATCH_NS};
-            pthread_mutex_unlock(&lg.lock);
-            nanosleep(&batch, NULL);
-            pthread_mutex_lock(&lg.lock);
-        }
+        if (lg.stopping && end_ns == 0)
+            end_ns = clock_mono_ns() + END_NS;
+        if (!lg.stopping && (lg.events.n == 0 || lg.leaving.n > 0))
+            wait_batch();
         drain_all();
-    }
-    drain_all();
+    } while (end_ns == 0 || (lines_queued() && clock_mono_ns() < end_ns));
     pthread_mutex_unlock(&lg.lock);
     return NULL;
 }
@@ -156,9 +236,12 @@ bool log_configure(enum log_level level, const char *access)
     if (fd < 0 && strcmp(access, "off") != 0)
         return false;
     pthread_mutex_lock(&lg.lock);
-    close_access(lg.access_fd);
-    lg.access_fd = fd;
-    snprintf(lg.access, sizeof lg.access, "%s", access);
+    if (lg.switching)
+        close_access(lg.next.fd);
+    lg.next = output_of(fd);
+    lg.switching = true; /* the writer may be using the old one */
+    snprintf(lg.path, sizeof lg.path, "%s", access);
+    pthread_cond_signal(&lg.wake);
     pthread_mutex_unlock(&lg.lock);
     lg.level = (int)level;
     lg.access_on = fd >= 0;
@@ -169,9 +252,12 @@ bool log_start(enum log_level level, const char *access)
 {
     list_init(&lg.rings);
     buf_init(&lg.events, EVENT_BYTES);
+    buf_init(&lg.leaving, EVENT_BYTES);
     lg.stopping = false;
+    lg.error = output_of(STDERR_FILENO);
     if (!log_configure(level, access))
         return false;
+    switch_access();
     lg.running = pthread_create(&lg.thread, NULL, writer_main, NULL) == 0;
     return lg.running;
 }
@@ -194,9 +280,10 @@ void log_stop(void)
     pthread_mutex_unlock(&lg.lock);
     pthread_join(lg.thread, NULL);
     lg.running = false;
-    close_access(lg.access_fd);
-    lg.access_fd = -1;
+    close_access(lg.access.fd);
+    lg.access.fd = -1;
     buf_done(&lg.events);
+    buf_done(&lg.leaving);
 }
 
 struct log_ring *log_ring_new(void)
@@ -283,7 +370,7 @@ void log_event(enum log_level level, const char *what, const char *fmt, ...)
     put_event(&line, level, what, slice_of(text, MIN_OF((size_t)MAX_OF(n, 0), sizeof text - 1)));
     pthread_mutex_lock(&lg.lock);
     if (!lg.running)
-        write_all(STDERR_FILENO, line.p, line.n);
+        output_put(&(struct output){.fd = STDERR_FILENO, .kind = OUTPUT_PIPE}, buf_view(&line));
     else
         buf_slice(&lg.events, buf_view(&line));
     if (lg.events.failed) { /* full: what is queued goes out, this line is lost */

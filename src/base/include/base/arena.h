@@ -28,6 +28,8 @@ void arena_pool_done(struct arena_pool *pool);
 void arena_init(struct arena *a, struct arena_pool *pool, size_t limit);
 /* Gives all memory back; the arena can be used again. */
 void arena_reset(struct arena *a);
+/* Overwrites everything in it first: for arenas that held secrets. */
+void arena_wipe(struct arena *a);
 
 /* `n` bytes aligned to 8 (uninitialised) / zeroed, or NULL. They live until arena_reset. */
 NODISCARD void *arena_alloc(struct arena *a, size_t n);

@@ -3,6 +3,7 @@
 #ifndef GATEWAY_PUBLIC_EXCHANGE_H
 #define GATEWAY_PUBLIC_EXCHANGE_H
 
+#include "base/list.h"
 #include "base/slice.h"
 #include "llm/openai.h"
 #include "net/server.h"

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/secret.h"
 #include "base/strmap.h"
 #include "gateway/gate.h"
 #include "llm/openai.h"
@@ -43,7 +44,7 @@ struct gw_provider {
     bool client_key; /* the client's own credential goes upstream */
     struct slice base_path;
     struct slice op_target[LLM_OPS_N]; /* base path and the operation's */
-    struct slice fields; /* complete lines for every request; holds the secret */
+    struct slice fields; /* complete lines for every request; in the snapshot's secret box */
     struct gw_timeouts timeouts;
     struct slice *models; /* names it is known to have */
     size_t models_n;
@@ -90,6 +91,7 @@ struct gw_snapshot {
     struct strmap keys;      /* digest (32 bytes) -> gw_key */
     struct strmap models;    /* name -> gw_model */
     struct strmap providers; /* name -> gw_provider */
+    struct secret_box *secrets;
     struct gw_model *model_list;
     struct gw_provider *provider_list;
     struct gw_passthrough *passthrough;

@@ -94,6 +94,7 @@ struct net_request {
     enum http_method method;
     struct slice target; /* path and query, encoded */
     struct slice fields; /* complete lines "name: value CRLF"; not Host, not framing */
+    struct slice more_fields; /* the same; what holds secrets need not be copied to be joined */
     const struct slice *body;
     unsigned body_parts;
     size_t body_bytes;
