@@ -9,6 +9,7 @@ function(layer name) # layer(net SRC a.c b.c DEPS base observe LIBS PkgConfig::U
   add_library(${name} STATIC ${A_SRC})
   file(GLOB hdrs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/include/*/*.h)
   target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_CURRENT_SOURCE_DIR}/include FILES ${hdrs})
+  set_source_files_properties(${hdrs} PROPERTIES LANGUAGE C)
   target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${A_DEPS} PRIVATE weir_flags PUBLIC ${A_LIBS})
   set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)

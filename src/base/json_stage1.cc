@@ -1,4 +1,4 @@
-/* The one C++ file: simdjson's first stage behind a C face. Its second stage, and On-Demand, are not
+/* The one C++ file: simdjson's first stage behind a C face. Its second stage and On-Demand are not
  * used: the former loses where values stand, the latter does not validate what it skips. */
 #include "json_stage1.h"
 

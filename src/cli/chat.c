@@ -39,6 +39,7 @@ struct chat {
     bool any, line_open, verbose, interactive,
         lost; /* lost: the output cannot be written any more */
     int interrupt_fd;
+    uint64_t max_tokens;        /* of an answer; 0: no limit */
     int64_t asked_ns, ended_ns; /* ended: when the answer said that it is complete; 0: not yet */
 };
 
@@ -159,6 +160,8 @@ static void put_request(const struct chat *c, struct buf *out)
 {
     buf_lit(out, "{\"model\":");
     json_put_string(out, buf_view(&c->model));
+    if (c->max_tokens > 0)
+        buf_printf(out, ",\"max_completion_tokens\":%llu", (unsigned long long)c->max_tokens);
     buf_lit(out, ",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"messages\":[");
     if (c->system.n > 0)
         put_message(out, "system", buf_view(&c->system));
@@ -519,16 +522,16 @@ static int chat(struct chat *c, char **words, int n, bool once)
     int status = 1;
     buf_init(&prompt, TEXT_MAX);
     c->interactive = typed && c->out.tty && !once;
-    if (c->interactive) {
-        c->interrupt_fd = interrupts_catch(false);
-        fetcher_cancel_on(c->api.fetcher, c->interrupt_fd);
-    }
     if (n > 0)
         ok = join_words(words, n, &prompt);
     else if (!c->interactive && !typed)
         ok = read_stdin(&prompt);
     else if (!c->interactive)
         ok = read_prompt(c, &prompt) == LINE_READ;
+    if (c->out.tty) { /* from here on: an answer that is cancelled leaves no style behind */
+        c->interrupt_fd = interrupts_catch(false);
+        fetcher_cancel_on(c->api.fetcher, c->interrupt_fd);
+    }
     if (!ok)
         say("the prompt cannot be read, or is too long");
     else if (!c->interactive)
@@ -541,7 +544,8 @@ static int chat(struct chat *c, char **words, int n, bool once)
 
 int cmd_chat(int argc, char **argv)
 {
-    const char *url = NULL, *key = NULL, *model = NULL, *system = NULL, *ca = NULL, *why;
+    const char *url = NULL, *key = NULL, *model = NULL, *system = NULL, *ca = NULL, *tokens = NULL,
+               *why;
     bool once = false;
     static struct chat c;
     c = (struct chat){
@@ -551,13 +555,19 @@ int cmd_chat(int argc, char **argv)
         {"--key", "KEY    (WEIR_API_KEY, OPENAI_API_KEY)", &key, NULL},
         {"--model", "NAME   (the first that the gateway lists)", &model, NULL},
         {"--system", "TEXT   the system prompt", &system, NULL},
+        {"--max-tokens", "N      tokens after which an answer ends", &tokens, NULL},
         {"--once", "end after one answer, on a terminal too", NULL, &once},
         {"--ca", "FILE   further certificate authorities to trust (PEM)", &ca, NULL},
         {"-v", "show figures on standard error although it is no terminal", NULL, &c.verbose},
     };
-    int n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows));
+    int n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows), argc);
     if (n < 0)
         return options_status(n);
+    if (tokens != NULL && (!slice_to_u64(slice_str(tokens), &c.max_tokens) || c.max_tokens == 0 ||
+                           c.max_tokens > INT64_MAX)) {
+        say("--max-tokens takes a number from 1 on; see weir chat --help");
+        return 2;
+    }
     signal(SIGPIPE, SIG_IGN);
     if (!api_open(&c.api, url, key, ca, &why)) {
         say("%s: %s", url != NULL ? url : "WEIR_URL", why);

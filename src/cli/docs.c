@@ -27,13 +27,6 @@ static void metrics(struct buf *out)
                  "format. `model` is what the client asked for: an alias, an engine, or "
                  "`provider/model`; names that never gave an answer count as `other`.\n\n");
     metric_reference(out);
-    buf_lit(out, "\nSampled at each scrape: `queue_depth`, `weir_client_connections`, "
-                 "`weir_client_connections_total`, `weir_client_connections_refused_total`, "
-                 "`weir_exchanges_open`, `weir_body_memory_bytes`, `weir_log_dropped_total`, "
-                 "`weir_loop_lag_seconds{worker}`, `weir_worker_stuck_total`, "
-                 "`weir_config_reloads_total`, `weir_config_reloads_refused_total`, `weir_ready`, "
-                 "`weir_build_info{version}`, `weir_tls_certificate_days_left{listen}`, and per "
-                 "engine `weir_engine_up`, `weir_engine_restarts_total`.\n");
 }
 
 static void providers(struct buf *out)
@@ -61,7 +54,7 @@ static const struct {
 
 int cmd_docs(int argc, char **argv)
 {
-    int n = options_read(argc, argv, "docs configuration|errors|metrics|providers", NULL, 0);
+    int n = options_read(argc, argv, "docs configuration|errors|metrics|providers", NULL, 0, 1);
     if (n < 0)
         return options_status(n);
     for (size_t i = 0; n == 1 && i < ARRAY_LEN(documents); i++) {
@@ -74,6 +67,12 @@ int cmd_docs(int argc, char **argv)
         buf_done(&out);
         return ok ? 0 : 1;
     }
-    fprintf(stderr, "usage: weir docs configuration|errors|metrics|providers\n");
+    if (n == 0) {
+        fputs("usage: weir docs configuration|errors|metrics|providers\n", stderr);
+        return 2;
+    }
+    fprintf(stderr, "weir docs: there is no document `%s`", argv[1]);
+    options_suggest(argv[1], strlen(argv[1]), documents, sizeof *documents, ARRAY_LEN(documents));
+    fputs("; see weir docs --help\n", stderr);
     return 2;
 }

@@ -89,13 +89,12 @@ int cmd_doctor(int argc, char **argv)
          &platform, NULL},
         {"--json", "for programs", NULL, &json},
     };
-    int n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows));
+    int n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows), 0);
     if (n < 0)
         return options_status(n);
     machine_read(&d.machine);
-    if (n > 0 || (platform != NULL && !machine_pretend(&d.machine, slice_str(platform)))) {
-        fprintf(stderr, "weir doctor: %s; see weir doctor --help\n",
-                n > 0 ? "it takes options only" : "--platform is unknown");
+    if (platform != NULL && !machine_pretend(&d.machine, slice_str(platform))) {
+        fputs("weir doctor: --platform is unknown; see weir doctor --help\n", stderr);
         return 2;
     }
     d.data_option = data;
@@ -109,6 +108,6 @@ int cmd_doctor(int argc, char **argv)
         put_table(&d, &t, &out);
     bool written = terminal_write(t.fd, buf_view(&out));
     buf_done(&out);
-    config_free(d.config);
+    loaded_done(&d.loaded);
     return written && count(&d, CHECK_MISSING) == 0 ? 0 : 1;
 }

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "control/service.h"
 #include "engine/supervisor.h"
 #include "fetch.h"
 #include "gguf.h"
@@ -100,14 +99,15 @@ static const char *from_env(const char *name)
 static void check_config(struct doctor *d)
 {
     struct service_options options = {
-        .config_path = d->config_path, .self = "weir", .version = WEIR_VERSION};
+        .config_path = d->config_path, .data_dir = "", .self = "weir", .version = WEIR_VERSION};
     struct buf errors;
     char found[4096];
     const char *path = d->config_path;
     buf_init(&errors, ERRORS_MAX);
     if (path == NULL && config_find(from_env, found, sizeof found))
         path = found;
-    d->config = service_load(&options, &errors);
+    if (loaded_read(&d->loaded, &options, &errors))
+        d->config = d->loaded.config;
     struct slice text = buf_view(&errors), first = slice_cut(&text, '\n');
     if (d->config != NULL) {
         add(d, CHECK_OK, "configuration", "%s: %zu providers, %zu engines, %zu models",
@@ -158,6 +158,17 @@ static void find_data(struct doctor *d)
         d->data[0] = '\0';
 }
 
+/* "--data 'DIR' " where the commands would not find the folder by themselves. */
+static struct slice data_flag(const struct doctor *d, char *out, size_t size)
+{
+    char found[DATADIR_MAX];
+    if (d->data[0] == '\0' ||
+        (datadir_find(NULL, found, sizeof found) && strcmp(found, d->data) == 0))
+        return SLICE_NONE;
+    int n = snprintf(out, size, "--data '%s' ", d->data);
+    return n > 0 && (size_t)n < size ? slice_of(out, (size_t)n) : SLICE_NONE;
+}
+
 /* Whether `path` is a model that an engine can load; its size goes into the reckoning. */
 static bool model_ok(struct doctor *d, const char *path, const char **ret_why)
 {
@@ -193,7 +204,12 @@ static void check_engine_model(struct doctor *d, const struct config_engine *e)
     }
     struct check *c = add(d, CHECK_MISSING, "model", SLICE_FMT ": " SLICE_FMT ": %s",
                           SLICE_ARG(e->name), SLICE_ARG(e->model), why);
-    fix(c, "weir pull --name " SLICE_FMT " URL", SLICE_ARG(e->model));
+    struct slice flag = data_flag(d, path, sizeof path);
+    if (slice_find(e->model, '/') >= 0)
+        fix(c, "curl -fLo '" SLICE_FMT "' URL", SLICE_ARG(e->model));
+    else
+        fix(c, "weir pull " SLICE_FMT "--name " SLICE_FMT " URL", SLICE_ARG(flag),
+            SLICE_ARG(e->model));
 }
 
 /* Any model that has been pulled. */
@@ -224,7 +240,8 @@ static void check_models(struct doctor *d)
     } else {
         struct check *c =
             add(d, CHECK_WARN, "model", "none in %s; only local models need one", dir);
-        fix(c, "weir pull " MODEL_EXAMPLE);
+        struct slice flag = data_flag(d, path, sizeof path);
+        fix(c, "weir pull " SLICE_FMT MODEL_EXAMPLE, SLICE_ARG(flag));
     }
 }
 
@@ -301,10 +318,12 @@ static void check_files(struct doctor *d)
                                 "%llu at once, %llu at most; a stream takes "
                                 "two",
                                 now, most);
-    if (status != CHECK_OK && r.rlim_max >= FILES_WANTED)
-        fix(c, "ulimit -n %llu", MIN_OF(most, 65536ull));
+    if (status != CHECK_OK && (r.rlim_max >= FILES_WANTED || d->machine.root))
+        fix(c, "ulimit -n %llu", r.rlim_max >= FILES_WANTED ? MIN_OF(most, 65536ull) : 65536ull);
+    else if (status != CHECK_OK && d->machine.platform == PLATFORM_MACOS)
+        fix(c, "sudo launchctl limit maxfiles 65536 65536");
     else if (status != CHECK_OK)
-        fix(c, "%sprlimit --pid $$ --nofile=65536:65536", sudo(d));
+        fix(c, "sudo prlimit --pid $$ --nofile=65536:65536");
 }
 
 static bool on_live_head(void *ctx, const struct http_head *h, bool leads_on)
@@ -362,14 +381,17 @@ static int try_bind(const struct net_addr *a)
 
 static void fix_port(struct check *c, const struct doctor *d, int err, unsigned port)
 {
-    if (err == EADDRINUSE && d->machine.platform == PLATFORM_MACOS)
-        fix(c, "lsof -nP -iTCP:%u -sTCP:LISTEN", port);
+    bool macos = d->machine.platform == PLATFORM_MACOS;
+    if (err == EADDRINUSE && macos)
+        fix(c, "%slsof -nP -iTCP:%u -sTCP:LISTEN", sudo(d), port);
+    else if (err == EADDRINUSE && d->machine.platform == PLATFORM_ALPINE)
+        fix(c, "%snetstat -ltnp | grep ':%u '", sudo(d), port); /* BusyBox; there is no ss */
     else if (err == EADDRINUSE)
         fix(c, "%sss -ltnp 'sport = :%u'", sudo(d), port);
     else if (err == EACCES)
         fix(c, "sudo setcap cap_net_bind_service=+ep \"$(command -v weir)\"");
     else if (err == EADDRNOTAVAIL)
-        fix(c, "ip -brief address");
+        fix(c, "%s", macos ? "ifconfig" : "ip address");
 }
 
 static void check_port(struct doctor *d, struct slice address)
@@ -461,7 +483,7 @@ static void check_memory(struct doctor *d, const struct machine_limits *l)
             bytes(usable).s, bytes(total).s,
             usable < wanted && d->model_bytes > 0 ? "; the largest model may not fit" : "");
     if (usable < wanted)
-        fix(c, "ps axo pid,rss,comm --sort=-rss | head");
+        fix(c, "ps -A -o rss,pid,comm | sort -n | tail");
 }
 
 static void check_cgroup(struct doctor *d, const struct machine_limits *l)
@@ -512,14 +534,17 @@ static void check_reuseport(struct doctor *d)
         fix(c, "uname -r");
 }
 
-static void check_host(struct doctor *d, struct fetcher *f, const struct config_provider *p)
+/* By the way that the gateway would take: its proxy, its trust; but without the key. */
+static void check_host(struct doctor *d, struct fetcher *f, size_t i)
 {
-    const struct llm_provider *row = llm_provider_find(p->type);
-    struct slice url = p->url.n > 0 ? p->url : slice_str(row != NULL ? row->base_url : NULL);
+    const struct config_provider *p = &d->config->providers[i];
+    const struct gw_provider *built = &d->loaded.snapshot->provider_list[i];
+    struct slice url = p->url.n > 0 ? p->url : slice_str(built->row->base_url);
     bool alive = false;
     char name[80];
     const struct fetch_request r = {.method = HTTP_GET,
                                     .url = url,
+                                    .upstream = built->upstream,
                                     .connect_ns = 10 * NS_PER_S,
                                     .head_ns = 10 * NS_PER_S,
                                     .idle_ns = 10 * NS_PER_S,
@@ -539,11 +564,9 @@ static void check_host(struct doctor *d, struct fetcher *f, const struct config_
 /* Only asked for: it leaves the machine. */
 static void check_hosts(struct doctor *d)
 {
-    const char *ca =
-        d->config != NULL && d->config->egress.ca_file.n > 0 ? d->config->egress.ca_file.p : NULL;
-    struct fetcher *f = fetcher_new(ca, "weir/" WEIR_VERSION);
+    struct fetcher *f = fetcher_new(NULL, "weir/" WEIR_VERSION);
     for (size_t i = 0; f != NULL && d->config != NULL && i < d->config->providers_n; i++)
-        check_host(d, f, &d->config->providers[i]);
+        check_host(d, f, i);
     fetcher_free(f);
 }
 

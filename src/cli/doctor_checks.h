@@ -3,8 +3,8 @@
 #define CLI_DOCTOR_CHECKS_H
 
 #include "base/buf.h"
-#include "control/config.h"
 #include "datadir.h"
+#include "loaded.h"
 #include "machine.h"
 
 enum check_status { CHECK_OK, CHECK_WARN, CHECK_MISSING };
@@ -21,11 +21,12 @@ struct check {
 struct doctor {
     struct machine machine;
     const char *config_path; /* --config, or NULL */
-    struct config *config;   /* NULL: none that can be used */
-    const char *data_option; /* --data, or NULL */
-    bool connect;            /* --connect */
-    char data[DATADIR_MAX];  /* "": none is known */
-    int64_t model_bytes;     /* of the largest model that would be run */
+    struct loaded loaded;
+    const struct config *config; /* that of `loaded`, or NULL: none that can be used */
+    const char *data_option;     /* --data, or NULL */
+    bool connect;                /* --connect */
+    char data[DATADIR_MAX];      /* "": none is known */
+    int64_t model_bytes;         /* of the largest model that would be run */
     struct check checks[CHECKS_MAX];
     unsigned checks_n;
 };

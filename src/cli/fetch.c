@@ -5,8 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/addr.h"
-#include "proxy.h"
+#include "net/egress.h"
 
 #define TICK_NS      (100 * NS_PER_MS)
 #define MEMORY_BYTES ((int64_t)256 << 20)
@@ -167,6 +166,42 @@ static bool leads_on(const struct http_head *h)
     }
 }
 
+static bool has_scheme(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == ':')
+            return i > 0;
+        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if (!letter && (i == 0 || ((c < '0' || c > '9') && strchr("+-.", c) == NULL)))
+            return false;
+    }
+    return false;
+}
+
+/* Where `location` leads from `base` (RFC 3986 section 5.2, without dot segments), in `a`. .p NULL:
+ * no memory. */
+static struct slice resolve(struct slice base, struct slice location, struct arena *a)
+{
+    size_t scheme = (size_t)(slice_find(base, ':') + 1), authority_end = scheme + 2;
+    if (has_scheme(location))
+        return arena_copy(a, location);
+    if (slice_starts(location, SLICE("//")))
+        return arena_printf(a, SLICE_FMT SLICE_FMT, (int)scheme, base.p, SLICE_ARG(location));
+    while (authority_end < base.n && strchr("/?#", base.p[authority_end]) == NULL)
+        authority_end++;
+    size_t end = authority_end, keep = authority_end;
+    while (end < base.n && strchr("?#", base.p[end]) == NULL)
+        end++;
+    if (location.n > 0 && *location.p == '?')
+        keep = end;
+    else if (location.n == 0 || *location.p != '/')
+        for (size_t i = authority_end; i < end; i++)
+            keep = base.p[i] == '/' ? i + 1 : keep;
+    const char *slash = keep == authority_end && location.n > 0 && *location.p != '/' ? "/" : "";
+    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT, (int)keep, base.p, slash, SLICE_ARG(location));
+}
+
 static void on_head(struct net_lease *l, const struct http_head *h)
 {
     struct fetcher *f = container_of(l, struct fetcher, lease);
@@ -179,7 +214,7 @@ static void on_head(struct net_lease *l, const struct http_head *h)
     }
     if (!f->redirected)
         return;
-    struct slice to = fetch_resolve(buf_view(&f->url), http_field_get(h, HTTP_LOCATION), &f->arena);
+    struct slice to = resolve(buf_view(&f->url), http_field_get(h, HTTP_LOCATION), &f->arena);
     buf_reset(&f->next_url);
     buf_slice(&f->next_url, to);
     if (to.p == NULL || f->next_url.failed)
@@ -291,40 +326,6 @@ bool fetch_url(struct slice url, struct arena *a, struct net_url *ret, struct sl
     return ret_target->p != NULL;
 }
 
-static bool has_scheme(struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == ':')
-            return i > 0;
-        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
-        if (!letter && (i == 0 || ((c < '0' || c > '9') && strchr("+-.", c) == NULL)))
-            return false;
-    }
-    return false;
-}
-
-struct slice fetch_resolve(struct slice base, struct slice location, struct arena *a)
-{
-    size_t scheme = (size_t)(slice_find(base, ':') + 1), authority_end = scheme + 2;
-    if (has_scheme(location))
-        return arena_copy(a, location);
-    if (slice_starts(location, SLICE("//")))
-        return arena_printf(a, SLICE_FMT SLICE_FMT, (int)scheme, base.p, SLICE_ARG(location));
-    while (authority_end < base.n && strchr("/?#", base.p[authority_end]) == NULL)
-        authority_end++;
-    size_t end = authority_end, keep = authority_end;
-    while (end < base.n && strchr("?#", base.p[end]) == NULL)
-        end++;
-    if (location.n > 0 && *location.p == '?')
-        keep = end;
-    else if (location.n == 0 || *location.p != '/')
-        for (size_t i = authority_end; i < end; i++)
-            keep = base.p[i] == '/' ? i + 1 : keep;
-    const char *slash = keep == authority_end && location.n > 0 && *location.p != '/' ? "/" : "";
-    return arena_printf(a, SLICE_FMT "%s" SLICE_FMT, (int)keep, base.p, slash, SLICE_ARG(location));
-}
-
 /* The TLS settings, made when they are first needed. */
 static bool need_tls(struct fetcher *f)
 {
@@ -344,15 +345,25 @@ static bool use_origin(struct fetcher *f, const struct net_url *url)
 {
     struct upstream_config config = {.host = url->host, .port = url->port};
     const char *why = "";
+    if (f->request->upstream != NULL) {
+        upstream_unref(f->upstream);
+        f->upstream = upstream_ref(f->request->upstream);
+        buf_reset(&f->origin);
+        return true;
+    }
     struct slice name = arena_printf(&f->arena, "%s " SLICE_FMT " %u", url->tls ? "tls" : "plain",
                                      SLICE_ARG(url->host), url->port);
-    if (f->upstream != NULL && name.p != NULL && slice_eq(name, buf_view(&f->origin)))
+    if (name.p == NULL) {
+        explain(f, "out of memory", "");
+        return false;
+    }
+    if (f->upstream != NULL && slice_eq(name, buf_view(&f->origin)))
         return true;
     upstream_unref(TAKE(f->upstream));
     if (url->tls && !need_tls(f))
         return false;
     config.tls = url->tls ? f->tls : NULL;
-    if (!proxy_from_env(url, &f->arena, &config, &why)) {
+    if (!net_egress_set(net_egress_proxy(SLICE_NONE, SLICE_NONE, url), &f->arena, &config, &why)) {
         explain(f, "the proxy in the environment cannot be used", why);
         return false;
     }
@@ -403,11 +414,11 @@ static void run_hop(struct fetcher *f)
     f->sent_tls = url.tls;
     bool own = slice_eq_nocase(origin_of(buf_view(&f->url)), origin_of(r->url));
     buf_reset(&f->fields);
-    http_put_field(&f->fields, SLICE("User-Agent"), slice_str(f->user_agent));
+    if (f->user_agent != NULL)
+        http_put_field(&f->fields, SLICE("User-Agent"), slice_str(f->user_agent));
     buf_slice(&f->fields, r->fields);
-    if (own)
-        buf_slice(&f->fields, r->credential);
     request.fields = buf_view(&f->fields);
+    request.more_fields = own ? r->credential : SLICE_NONE;
     request.body = &r->body;
     request.body_parts = r->has_body;
     request.body_bytes = r->body.n;

@@ -1,5 +1,5 @@
 /* HTTP for commands: one request at a time, and the caller waits for it. A private event loop under
- * it does the work; proxies come from the environment (proxy.h), authorities from the system,
+ * it does the work; proxies come from the environment (net/egress.h), authorities from the system,
  * SSL_CERT_FILE and a file of one's own. */
 #ifndef CLI_FETCH_H
 #define CLI_FETCH_H
@@ -9,8 +9,8 @@
 
 struct fetcher;
 
-/* `ca_file` (or NULL) adds authorities; `user_agent` goes with every request. Both stay in place.
- * NULL: no memory, or no event loop. */
+/* `ca_file` (or NULL) adds authorities; `user_agent`, unless NULL, goes with every request. Both
+ * stay in place. NULL: no memory, or no event loop. */
 NODISCARD struct fetcher *fetcher_new(const char *ca_file, const char *user_agent);
 void fetcher_free(struct fetcher *f); /* NULL is fine */
 
@@ -19,7 +19,9 @@ void fetcher_cancel_on(struct fetcher *f, int fd);
 
 struct fetch_request {
     enum http_method method;
-    struct slice url;    /* http:// or https://, with a query if need be; a fragment is cut off */
+    struct slice url; /* http:// or https://, with a query if need be; a fragment is cut off */
+    struct upstream
+        *upstream;       /* that leads there by a way of its own; redirects_max is 0. Or NULL */
     struct slice fields; /* complete lines, to whoever answers in the end */
     struct slice
         credential; /* complete lines for the origin of `url` alone, not where it leads to */
@@ -62,9 +64,5 @@ struct fetch_outcome fetch(struct fetcher *f, const struct fetch_request *r);
  * as a request needs them, in `a`. Bytes that may not stand in a URL are percent-encoded. */
 NODISCARD bool fetch_url(struct slice url, struct arena *a, struct net_url *ret,
                          struct slice *ret_target, const char **ret_why);
-
-/* Where `location` leads from `base` (RFC 3986 section 5.2, without dot segments), in `a`. .p NULL:
- * no memory. */
-NODISCARD struct slice fetch_resolve(struct slice base, struct slice location, struct arena *a);
 
 #endif

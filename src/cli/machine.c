@@ -75,7 +75,7 @@ static unsigned leading_number(struct slice s)
     return slice_to_u64(slice_cut(&s, '.'), &n) && n < 100000 ? (unsigned)n : 0;
 }
 
-void machine_read_os_release(struct machine *m, struct slice text)
+static void read_os_release(struct machine *m, struct slice text)
 {
     struct slice like = os_release_value(text, "ID_LIKE");
     struct slice about = os_release_value(text, "PRETTY_NAME");
@@ -103,8 +103,7 @@ void machine_read(struct machine *m)
         snprintf(m->about, sizeof m->about, "macOS");
     } else {
         struct slice s = read_text("/etc/os-release", text, sizeof text);
-        machine_read_os_release(m,
-                                s.n > 0 ? s : read_text("/usr/lib/os-release", text, sizeof text));
+        read_os_release(m, s.n > 0 ? s : read_text("/usr/lib/os-release", text, sizeof text));
     }
     size_t n = strlen(m->about);
     snprintf(m->about + n, sizeof m->about - n, ", %.16s, %.60s", u.machine, u.release);

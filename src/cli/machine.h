@@ -34,8 +34,6 @@ struct machine {
 
 /* Reads uname(2) and os-release(5). */
 void machine_read(struct machine *m);
-/* The same from the text of an os-release file. */
-void machine_read_os_release(struct machine *m, struct slice text);
 /* Takes the system called `name` for this one, "ubuntu:26" with its version. False: unknown. */
 NODISCARD bool machine_pretend(struct machine *m, struct slice name);
 

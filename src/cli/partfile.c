@@ -143,7 +143,12 @@ bool partfile_save(const struct partfile *p, struct slice url)
     if (fd >= 0)
         ok = close(fd) == 0 && ok;
     buf_done(&b);
-    return ok && rename(next, p->state) == 0;
+    ok = ok && rename(next, p->state) == 0;
+    int saved = errno;
+    if (!ok)
+        unlink(next);
+    errno = saved;
+    return ok;
 }
 
 bool partfile_append(struct partfile *p, struct slice data)

@@ -263,7 +263,7 @@ int cmd_pull(int argc, char **argv)
     static struct pull p;
     struct arena a;
     char dir[DATADIR_MAX + 16];
-    int status = 2, n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows));
+    int status = 2, n = options_read(argc, argv, usage, rows, ARRAY_LEN(rows), 1);
     if (n < 0)
         return options_status(n);
     p = (struct pull){.present_bytes = -1};

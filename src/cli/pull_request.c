@@ -135,7 +135,8 @@ static bool compare_present(struct pull *p)
 static bool begin_body(struct pull *p, const struct http_head *h)
 {
     struct partfile *part = &p->part;
-    memcpy(part->sha256, p->hub_sha256, sizeof part->sha256);
+    if (part->at == 0 || p->hub_sha256[0] != '\0') /* the answer to a range may leave it out */
+        memcpy(part->sha256, p->hub_sha256, sizeof part->sha256);
     if (p->hub_bytes >= 0 && part->total >= 0 && p->hub_bytes != part->total)
         return end(p, PULL_AGAIN, "the server sends %lld bytes of a file of %lld",
                    (long long)part->total, (long long)p->hub_bytes);

@@ -12,16 +12,21 @@
 #include "options.h"
 #include "version.h"
 
-/* The configuration's own idea of the data folder, or nothing; errors show when it is loaded again. */
-static void configured_data(const struct service_options *o, char *out, size_t size)
+/* The configuration's own data folder into `out`, or nothing. False: the configuration is wrong,
+ * and that has been said, before any folder is made or locked. */
+static bool configured_data(const struct service_options *o, char *out, size_t size)
 {
     struct buf errors;
     buf_init(&errors, (size_t)1 << 20);
     struct config *c = service_load(o, &errors);
-    if (c != NULL && c->data.n > 0)
-        snprintf(out, size, "%.*s", SLICE_ARG(c->data));
+    if (c == NULL)
+        fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_view(&errors)));
+    else if (c->data.n > 0)
+        snprintf(out, size, SLICE_FMT, SLICE_ARG(c->data));
+    bool ok = c != NULL; /* warnings are logged when it is loaded again */
     config_free(c);
     buf_done(&errors);
+    return ok;
 }
 
 /* One process per data folder. The descriptor stays open until the process ends. */
@@ -61,9 +66,9 @@ int cmd_serve(int argc, char **argv)
         {"--insecure", "listen on public addresses without keys", NULL, &o.insecure},
     };
     int n = options_read(argc, argv, "serve [--config FILE] [--data DIR] [--env-file FILE]", rows,
-                         ARRAY_LEN(rows));
-    if (n != 0)
-        return n < 0 ? options_status(n) : 2;
+                         ARRAY_LEN(rows), 0);
+    if (n < 0)
+        return options_status(n);
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     self[len > 0 ? len : 0] = '\0';
     o.self = len > 0 ? self : "weir";
@@ -71,8 +76,8 @@ int cmd_serve(int argc, char **argv)
     if (env_file != NULL && !read_env_file(env_file))
         return 1;
     char wanted[DATADIR_MAX] = "";
-    if (data == NULL)
-        configured_data(&o, wanted, sizeof wanted);
+    if (!configured_data(&o, wanted, sizeof wanted))
+        return 1;
     if (!datadir_find(data != NULL ? data : wanted, dir, sizeof dir)) {
         fprintf(stderr, "weir serve: there is no folder for state; name one with --data\n");
         return 1;

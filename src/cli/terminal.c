@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -40,7 +41,10 @@ bool terminal_write(int fd, struct slice s)
 {
     while (s.n > 0) {
         ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno != EINTR)
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+        if (n < 0 && errno == EAGAIN) /* whoever shares the terminal may want it so */
+            poll(&room, 1, -1);
+        else if (n < 0 && errno != EINTR)
             return false;
         if (n > 0)
             s = slice_from(s, (size_t)n);
@@ -144,7 +148,8 @@ void terminal_put_bytes(struct buf *out, int64_t bytes)
     buf_printf(out, v < 9.95 ? "%.1f %s" : "%.0f %s", v, units[i]);
 }
 
-void terminal_put_seconds(struct buf *out, int64_t seconds)
+/* "1:05:09", "0:42" */
+static void put_seconds(struct buf *out, int64_t seconds)
 {
     long long h = seconds / 3600, m = seconds / 60 % 60, s = seconds % 60;
     if (h > 0)
@@ -196,7 +201,7 @@ static void put_figures(const struct progress *p, struct buf *out, int64_t at)
     buf_lit(out, "/s");
     if (p->total > at) {
         buf_lit(out, ", ");
-        terminal_put_seconds(out, (int64_t)((double)(p->total - at) / p->rate + 0.999));
+        put_seconds(out, (int64_t)((double)(p->total - at) / p->rate + 0.999));
         buf_lit(out, " left");
     }
 }
@@ -277,7 +282,8 @@ static void on_signal(int sig)
 int interrupts_catch(bool all)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction sa = {.sa_handler = on_signal}; /* without SA_RESTART: reads come back */
+    struct sigaction sa = {.sa_handler = on_signal, /* without SA_RESTART: reads come back */
+                           .sa_flags = all ? (int)SA_RESETHAND : 0};
     if (interrupt_pipe[0] < 0 && pipe(interrupt_pipe) != 0)
         return -1;
     for (int i = 0; i < 2; i++) {

@@ -42,8 +42,6 @@ void terminal_text_line(struct buf *out, struct slice s, size_t max);
 
 /* "3.4 GB", "12 kB": decimal units. */
 void terminal_put_bytes(struct buf *out, int64_t bytes);
-/* "1:05:09", "0:42" */
-void terminal_put_seconds(struct buf *out, int64_t seconds);
 
 /* Progress of a transfer, on standard error: a bar that is drawn anew on a terminal, otherwise a
  * line at each tenth and at least every half minute. */
@@ -64,7 +62,8 @@ void progress_show(struct progress *p, int64_t at, int64_t now_ns);
 void progress_end(struct progress *p);
 
 /* From now on SIGINT, and with `all` SIGTERM and SIGHUP too, do not end the process but make the
- * descriptor readable that is returned; system calls are interrupted. -1: not possible. */
+ * descriptor readable that is returned; system calls are interrupted. With `all`, the second of a
+ * kind ends the process as ever. -1: not possible. */
 int interrupts_catch(bool all);
 /* Whether one came since the last call. */
 bool interrupts_take(void);

@@ -10,12 +10,14 @@
 #include "base/mem.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "service_listen.h"
 
 enum access { ACCESS_SOCKET, ACCESS_ADMIN, ACCESS_METRICS };
 
 struct door {
     struct admin *admin;
     enum access access;
+    bool public; /* other machines reach it */
     struct net_listener *listener;
 };
 
@@ -24,7 +26,7 @@ struct admin {
     struct admin_hooks hooks;
     struct door doors[3];
     unsigned doors_n;
-    char token[512];
+    char token[512], address[256]; /* of the admin port; the address as configured at the start */
     struct net_server_counts counts;
 };
 
@@ -121,7 +123,8 @@ static bool host_is(struct slice authority, struct slice name)
     return slice_starts(authority, name) && (authority.n == name.n || authority.p[name.n] == ':');
 }
 
-/* A page of another origin may not talk to us through a browser, nor a name that was rebound. */
+/* A page of another origin may not talk to us through a browser, nor a name that was rebound: that
+ * would lend a stranger the place of whoever runs the browser, which only counts on loopback. */
 static bool browser_safe(const struct http_head *h, const struct door *d)
 {
     struct slice origin = http_field_get(h, HTTP_ORIGIN);
@@ -134,7 +137,7 @@ static bool browser_safe(const struct http_head *h, const struct door *d)
         if (!slice_eq_nocase(host, h->authority))
             return false;
     }
-    if (d->admin->token[0] != '\0')
+    if (d->public || (d->access == ACCESS_ADMIN && d->admin->token[0] != '\0'))
         return true;
     return host_is(h->authority, SLICE("localhost")) || net_addr_parse(h->authority, 0, &literal) ||
            net_addr_parse_port(h->authority, &literal);
@@ -152,7 +155,8 @@ static bool authorised(struct net_stream *s, const struct http_head *h, const st
     if (*token == '\0')
         return true;
     struct slice auth = http_field_get(h, HTTP_AUTHORIZATION);
-    struct slice given = auth.n > 7 ? slice_from(auth, 7) : SLICE_NONE;
+    bool bearer = auth.n > 7 && slice_eq_nocase(slice_of(auth.p, 7), SLICE("Bearer "));
+    struct slice given = bearer ? slice_from(auth, 7) : SLICE_NONE;
     return given.n == strlen(token) && equal_constant_time(given.p, token, given.n);
 }
 
@@ -222,6 +226,48 @@ static const struct net_server_ops ops = {
     .on_refuse = on_refuse,
 };
 
+bool admin_tls(const struct config *c, struct tls_server_context **ret, struct buf *error)
+{
+    const struct config_tls *t = &c->admin_tls;
+    struct buf why;
+    *ret = NULL;
+    if (c->admin_listen.n == 0 || t->cert.n == 0)
+        return true;
+    buf_init(&why, 1024);
+    *ret = tls_server_context_new(t->cert.p, t->key.p, t->client_ca.n > 0 ? t->client_ca.p : NULL,
+                                  &why);
+    if (*ret == NULL)
+        buf_printf(error, "admin.tls: %.*s\n", SLICE_ARG(buf_view(&why)));
+    buf_done(&why);
+    return *ret != NULL;
+}
+
+static struct net_server_limits time_limits(const struct config *c)
+{
+    return (struct net_server_limits){.head_ns = c->server.head_ns,
+                                      .idle_ns = c->server.idle_ns,
+                                      .body_ns = c->server.body_idle_ns,
+                                      .write_ns = c->server.write_ns};
+}
+
+static void set_token(struct admin *a, const struct config *c)
+{
+    mem_wipe(a->token, sizeof a->token);
+    snprintf(a->token, sizeof a->token, "%.*s", SLICE_ARG(c->admin_token));
+}
+
+void admin_update(struct admin *a, const struct config *c, struct tls_server_context *tls)
+{
+    const struct net_server_limits limits = time_limits(c);
+    if (!slice_eq(c->admin_listen, slice_str(a->address)))
+        return; /* credentials that do for another address may not do for this one */
+    set_token(a, c);
+    for (unsigned i = 0; i < a->doors_n; i++) {
+        bool admin = a->doors[i].access == ACCESS_ADMIN;
+        net_listener_update(a->doors[i].listener, admin ? tls : NULL, &limits);
+    }
+}
+
 static bool open_door(struct admin *a, enum access access, struct slice address,
                       const struct config *c, struct buf *error)
 {
@@ -229,29 +275,25 @@ static bool open_door(struct admin *a, enum access access, struct slice address,
     struct tls_server_context *tls = NULL;
     int fd = net_listen(address, false);
     if (fd < 0) {
-        buf_printf(error, "cannot listen on %.*s: %s\n", SLICE_ARG(address), strerror(-fd));
+        listen_put_error(error, address, fd);
         return false;
     }
-    if (access == ACCESS_ADMIN && c->admin_tls.cert.n > 0) {
-        tls = tls_server_context_new(c->admin_tls.cert.p, c->admin_tls.key.p,
-                                     c->admin_tls.client_ca.n ? c->admin_tls.client_ca.p : NULL,
-                                     error);
-        if (tls == NULL)
-            return false;
+    if (access == ACCESS_ADMIN && !admin_tls(c, &tls, error)) {
+        close(fd);
+        return false;
     }
     struct net_listener_config config = {
         .fd = fd,
         .unix_socket = access == ACCESS_SOCKET,
         .tls = tls,
-        .limits = {.head_ns = c->server.head_ns,
-                   .idle_ns = c->server.idle_ns,
-                   .body_ns = c->server.body_idle_ns,
-                   .write_ns = c->server.write_ns},
+        .limits = time_limits(c),
         .ops = &ops,
         .ctx = d,
         .counts = &a->counts,
     };
-    *d = (struct door){.admin = a, .access = access};
+    struct net_addr addr;
+    bool public = net_addr_parse_port(address, &addr) && !net_addr_is_loopback(&addr);
+    *d = (struct door){.admin = a, .access = access, .public = public};
     d->listener = net_listener_new(a->loop, &config);
     tls_server_context_unref(tls);
     if (d->listener == NULL) {
@@ -270,7 +312,8 @@ struct admin *admin_open(struct net_loop *loop, const struct config *c, const ch
     a->loop = loop;
     a->hooks = *hooks;
     a->counts.limit = 1000;
-    snprintf(a->token, sizeof a->token, "%.*s", SLICE_ARG(c->admin_token));
+    set_token(a, c);
+    snprintf(a->address, sizeof a->address, "%.*s", SLICE_ARG(c->admin_listen));
     snprintf(address, sizeof address, "unix:%s", socket_path);
     bool ok = open_door(a, ACCESS_SOCKET, slice_str(address), c, error);
     if (ok && c->admin_listen.n > 0)

@@ -23,6 +23,16 @@ struct admin;
 NODISCARD struct admin *admin_open(struct net_loop *loop, const struct config *c,
                                    const char *socket_path, const struct admin_hooks *hooks,
                                    struct buf *error);
+
+/* The certificate of the admin port as `c` wants it; NULL where it has none. The caller owns the
+ * reference. False: see `error`. */
+NODISCARD bool admin_tls(const struct config *c, struct tls_server_context **ret,
+                         struct buf *error);
+
+/* Token, certificate and time limits of new requests after a reload. Nothing changes where the
+ * configuration names another address: that needs a restart. */
+void admin_update(struct admin *a, const struct config *c, struct tls_server_context *tls);
+
 void admin_close(struct admin *a);
 
 #endif

@@ -6,9 +6,8 @@
 #include "control/config.h"
 #include "net/upstream.h"
 
-/* Sets the proxy of `uc`: the provider's, the configuration's, or that of the environment
- * (HTTPS_PROXY, http_proxy), unless NO_PROXY or loopback exempt the host. Text lives in `a`. False:
- * the proxy's URL is malformed. */
+/* Sets the proxy of `uc`: the provider's, else the configuration's or that of the environment where
+ * they apply to the host (net/egress.h). False: the proxy's URL cannot be used; see `*ret_why`. */
 NODISCARD bool egress_proxy(const struct config_egress *e, const struct config_provider *p,
                             const struct net_url *url, struct arena *a, struct upstream_config *uc,
                             const char **ret_why);

@@ -23,7 +23,7 @@ static bool add_text(struct config_reader *r, struct ynode *to, const char *key,
                      ynode_literal(&r->scratch, slice_str(text), pos));
 }
 
-/* Adds to `providers` one for each type whose key is set and whose name is free; false: no memory. */
+/* Adds a provider for each type whose key is set and whose name is free; false: no memory. */
 static bool add_providers(struct config_reader *r, struct ynode *providers)
 {
     for (size_t i = 0; i < r->o->types_n; i++) {
@@ -56,11 +56,22 @@ void config_add_env_providers(struct config_reader *r, struct ynode *root)
         diag_no_memory(&r->diag);
 }
 
+/* Does an earlier type take its key from the same variable? */
+static bool named_before(const struct config_reader *r, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (r->o->types[k].key_env != NULL &&
+            strcmp(r->o->types[k].key_env, r->o->types[i].key_env) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void report_nothing(struct config_reader *r)
 {
     struct slice list = SLICE_NONE;
     for (size_t i = 0; i < r->o->types_n; i++) {
-        if (r->o->types[i].key_env == NULL)
+        if (r->o->types[i].key_env == NULL || named_before(r, i))
             continue;
         list = arena_printf(&r->scratch, "%s%s%s", list.p != NULL ? list.p : "",
                             list.p != NULL ? ", " : "", r->o->types[i].key_env);
@@ -70,7 +81,8 @@ static void report_nothing(struct config_reader *r)
         }
     }
     diag_error(&r->diag, (struct config_pos){0, 0},
-               "no configuration file, and no key of a provider is set (%s)",
+               "no configuration file, and no key of a provider is set (%s); "
+               "`weir init` writes a file to start from",
                list.p != NULL ? list.p : "");
 }
 

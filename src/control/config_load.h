@@ -10,8 +10,8 @@ NODISCARD struct config_reader *config_reader_new(const char *name,
 /* Ends it: prints what was found, frees the reader and gives the config, or NULL after errors. */
 NODISCARD struct config *config_reader_end(struct config_reader *r, struct buf *errors);
 
-/* Where the file says `providers_from_env: true`: adds a provider for each known type whose key is in
- * the environment. Does nothing to a root that is no map. */
+/* Where the file says `providers_from_env: true`: adds a provider for each known type whose key is
+ * in the environment. Does nothing to a root that is no map. */
 void config_add_env_providers(struct config_reader *r, struct ynode *root);
 
 /* The content of a file of at most `max` bytes (whole MiB); the caller frees it with buf_done.

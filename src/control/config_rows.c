@@ -151,11 +151,13 @@ static const struct config_section log_section = {
 
 static const struct config_row egress_rows[] = {
     {ROW("proxy", ROW_SECRET, config_egress, proxy), .check = syntax_proxy_url,
-     .help = "HTTP proxy through which upstreams are reached; may hold `user:password@`.",
+     .help = "HTTP proxy through which upstreams are reached; may hold `user:password@`. Without "
+             "it, that of the variables HTTPS_PROXY and HTTP_PROXY.",
      .example = "\"${HTTPS_PROXY:-}\""},
     {ROW("no_proxy", ROW_TEXT, config_egress, no_proxy),
-     .help = "Hosts that are reached without it, with commas between them; `.example` stands for "
-             "a whole domain.",
+     .help = "Hosts that are reached without it, with commas between them: names, which stand for "
+             "all below them too, addresses and prefixes such as `10.0.0.0/8`. Without it, the "
+             "variable NO_PROXY. This machine itself is always reached directly.",
      .example = "\"localhost,.internal\""},
     {ROW("resolvers", ROW_TEXTS, config_egress, resolvers), .max = 8, .check = syntax_resolver,
      .help = "Name servers, with or without a port, to ask instead of the system's.",
@@ -216,8 +218,8 @@ static const struct config_row limit_rows[] = {
      .fallback = "20000", .help = "Client connections of the whole process."},
     {ROW("connections_per_client", ROW_INT, config_limits, connections_per_client), .max = 10000000,
      .fallback = "0",
-     .help = "Connections from one address (IPv6: one /64), which a PROXY header names where there is "
-             "one; `0` means no cap of its own."},
+     .help = "Connections from one address (IPv6: one /64), which a PROXY header names where there "
+             "is one; `0` means no cap of its own."},
     {ROW("answer", ROW_SIZE, config_limits, answer_bytes), .min = 1024, .max = 2 * GIB,
      .fallback = "64MB", .help = "One answer of an upstream that is not a stream."},
     {ROW("event", ROW_SIZE, config_limits, event_bytes), .min = 1024, .max = GIB, .fallback = "1MB",

@@ -13,6 +13,7 @@
 #include "admin.h"
 #include "base/clock.h"
 #include "base/json_write.h"
+#include "base/machine.h"
 #include "base/mem.h"
 #include "control/build.h"
 #include "engine/supervisor.h"
@@ -44,6 +45,7 @@ struct service {
     struct supervisor *supervisor;
     struct admin *admin;
     struct watch *watch;
+    struct listen_set listen;
     struct timer tick;
     uv_signal_t signals[6];
     unsigned signals_n;
@@ -142,9 +144,10 @@ static void warn_fixed(const struct config *was, const struct config *is)
     for (size_t i = 0; i < was->listeners_n && same; i++)
         same = slice_eq(was->listeners[i].address, is->listeners[i].address);
     if (!same)
-        log_event(LOG_WARN, "reload.partial",
-                  "changed listeners, admin, metrics, workers, connection caps or body memory need a "
-                  "restart");
+        log_event(
+            LOG_WARN, "reload.partial",
+            "changed listeners, admin, metrics, workers, connection caps or body memory need a "
+            "restart");
 }
 
 /* The hour is what systemd tells apart which reload of several has ended (sd_notify(3)). */
@@ -156,19 +159,35 @@ static void notify_reloading(void)
     service_notify(text);
 }
 
+/* All that can fail of putting `c` in force, before anything changes. NULL: see `errors`. */
+static struct gw_snapshot *prepare(struct service *s, const struct config *c,
+                                   struct tls_server_context **ret_admin_tls, struct buf *errors)
+{
+    struct gw_snapshot *snapshot = builder_build(s->builder, c, s->run_dir, errors);
+    if (snapshot == NULL)
+        return NULL;
+    bool ok = admin_tls(c, ret_admin_tls, errors);
+    if (ok && log_configure((enum log_level)c->log_level, c->log_access.p))
+        return snapshot;
+    if (ok)
+        buf_printf(errors, "log.access: %s: %s\n", c->log_access.p, strerror(errno));
+    tls_server_context_unref(TAKE(*ret_admin_tls));
+    gw_snapshot_unref(snapshot);
+    return NULL;
+}
+
 static bool reload(void *ctx, struct buf *errors)
 {
     struct service *s = ctx;
+    if (s->phase != PHASE_SERVING) {
+        buf_lit(errors, "the gateway is stopping\n");
+        return false;
+    }
     notify_reloading();
     struct config *c = service_load(s->options, errors);
-    struct gw_snapshot *snapshot =
-        c != NULL ? builder_build(s->builder, c, s->run_dir, errors) : NULL;
+    struct tls_server_context *tls = NULL;
+    struct gw_snapshot *snapshot = c != NULL ? prepare(s, c, &tls, errors) : NULL;
     bool ok = snapshot != NULL;
-    if (ok && !log_configure((enum log_level)c->log_level, c->log_access.p)) {
-        buf_printf(errors, "log.access: %s: %s\n", c->log_access.p, strerror(errno));
-        gw_snapshot_unref(snapshot);
-        ok = false;
-    }
     service_notify("READY=1");
     log_lines(ok ? LOG_WARN : LOG_ERROR, ok ? "reload.warning" : "reload.refused", errors);
     if (!ok) {
@@ -180,6 +199,8 @@ static bool reload(void *ctx, struct buf *errors)
     if (!apply_engines(s, c)) /* before any request can ask for a new one */
         log_event(LOG_ERROR, "engine.failed", "out of memory");
     gateway_install(s->gateway, snapshot);
+    admin_update(s->admin, c, tls);
+    tls_server_context_unref(tls);
     builder_settle(s->builder, snapshot);
     log_event(LOG_INFO, "reload.done", "configuration %llu is in force",
               (unsigned long long)snapshot->version);
@@ -258,10 +279,7 @@ static void on_signal(uv_signal_t *h, int signum)
     switch (signum) {
     case SIGTERM:
     case SIGINT: begin_end(s); break;
-    case SIGHUP:
-        if (s->phase == PHASE_SERVING)
-            reload_and_log(s);
-        break;
+    case SIGHUP: reload_and_log(s); break;
     case SIGUSR1: log_reopen(); break;
     case SIGCHLD: reap_orphans(s); break;
     default: break;
@@ -312,6 +330,8 @@ static void put_status(void *ctx, struct buf *out)
 {
     static const char *const phases[] = {"serving", "unready", "draining", "stopping", "ended"};
     struct service *s = ctx;
+    char text[LISTEN_TEXT];
+    struct slice address = listen_address(&s->listen, 0, s->config->listeners[0].address, text);
     struct json_writer w = json_writer(out);
     jw_open(&w, '{');
     jw_field_string(&w, "version", slice_str(s->options->version));
@@ -319,7 +339,7 @@ static void put_status(void *ctx, struct buf *out)
     jw_field_string(&w, "phase", slice_str(phases[s->phase]));
     jw_field_i64(&w, "uptime_s", (clock_wall_ns() - s->started_wall_ns) / NS_PER_S);
     jw_field_string(&w, "config", s->config->path.n > 0 ? s->config->path : SLICE("environment"));
-    jw_field_string(&w, "listen", s->config->listeners[0].address);
+    jw_field_string(&w, "listen", address);
     jw_field_i64(&w, "reloads", s->reloads_ok);
     jw_field_i64(&w, "reloads_refused", s->reloads_failed);
     jw_field_i64(&w, "workers", s->gateway != NULL ? gateway_workers(s->gateway) : 0);
@@ -341,40 +361,28 @@ static void put_metrics(struct buf *out, void *ctx)
     char number[16];
     if (s->gateway != NULL)
         gateway_metrics(out, s->gateway);
-    metric_put_header(out, "weir_loop_lag_seconds", METRIC_GAUGE,
-                      "Longest turn of a worker's loop since the last scrape");
+    metric_put_header(out, MS_LOOP_LAG);
     for (unsigned i = 0; s->gateway != NULL && i < gateway_workers(s->gateway); i++) {
         snprintf(number, sizeof number, "%u", i);
-        metric_put_sample(out, "weir_loop_lag_seconds", "worker", slice_str(number),
+        metric_put_sample(out, MS_LOOP_LAG, slice_str(number),
                           (double)gateway_take_lag(s->gateway, i) / 1e9);
     }
-    const struct {
-        const char *name, *help;
-        enum metric_kind kind;
-        double value;
-    } rows[] = {
-        {"weir_worker_stuck_total", "Times a worker did not come back to its loop for 2 s",
-         METRIC_COUNTER, (double)s->stuck_seen},
-        {"weir_config_reloads_total", "Reloads that took effect", METRIC_COUNTER,
-         (double)s->reloads_ok},
-        {"weir_config_reloads_refused_total", "Reloads refused; the old configuration stayed",
-         METRIC_COUNTER, (double)s->reloads_failed},
-        {"weir_ready", "1 while new requests are welcome", METRIC_GAUGE, is_ready(s)},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        metric_put_header(out, rows[i].name, rows[i].kind, rows[i].help);
-        metric_put_sample(out, rows[i].name, NULL, SLICE_NONE, rows[i].value);
-    }
-    metric_put_header(out, "weir_build_info", METRIC_GAUGE, "Always 1; which Weir this is");
-    metric_put_sample(out, "weir_build_info", "version", slice_str(s->options->version), 1);
-    metric_put_header(out, "weir_tls_certificate_days_left", METRIC_GAUGE,
-                      "Days until the certificate of a listener expires");
+    metric_put(out, MS_STUCK, (double)s->stuck_seen);
+    metric_put(out, MS_RELOADS, (double)s->reloads_ok);
+    metric_put(out, MS_RELOADS_REFUSED, (double)s->reloads_failed);
+    metric_put(out, MS_READY, is_ready(s));
+    metric_put_header(out, MS_BUILD);
+    metric_put_sample(out, MS_BUILD, slice_str(s->options->version), 1);
+    metric_put_header(out, MS_CERT_DAYS);
     for (size_t i = 0; i < s->config->listeners_n; i++) {
         const struct config_listener *l = &s->config->listeners[i];
         if (l->tls.cert.n > 0)
-            metric_put_sample(out, "weir_tls_certificate_days_left", "listen", l->address,
+            metric_put_sample(out, MS_CERT_DAYS, l->address,
                               (double)tls_cert_days_left(l->tls.cert.p));
     }
+    if (s->config->admin_listen.n > 0 && s->config->admin_tls.cert.n > 0)
+        metric_put_sample(out, MS_CERT_DAYS, s->config->admin_listen,
+                          (double)tls_cert_days_left(s->config->admin_tls.cert.p));
     supervisor_metrics(out, s->supervisor);
 }
 
@@ -408,14 +416,13 @@ static bool start_gateway(struct service *s, struct gw_snapshot *snapshot, struc
 {
     const struct config *c = s->config;
     int64_t fds = raise_descriptors();
-    unsigned workers = c->workers > 0 ? (unsigned)c->workers : listen_cores();
-    struct listen_set listen;
-    if (!listen_open(c, workers, &listen, errors))
+    unsigned workers = c->workers > 0 ? (unsigned)c->workers : machine_cores();
+    if (!listen_open(c, workers, &s->listen, errors))
         return false;
     struct gateway_config config = {
         .workers = workers,
-        .listen = listen.listen,
-        .listen_n = listen.n,
+        .listen = s->listen.listen,
+        .listen_n = s->listen.n,
         .connections = MIN_OF(c->limits.connections, MAX_OF((fds - RESERVED_FDS) / 2, INT64_C(16))),
         .connections_per_client = c->limits.connections_per_client,
         .body_memory_bytes = c->limits.body_memory_bytes,
@@ -423,7 +430,6 @@ static bool start_gateway(struct service *s, struct gw_snapshot *snapshot, struc
     };
     s->stuck = mem_must(mem_calloc(workers, sizeof *s->stuck));
     s->gateway = gateway_start(&config);
-    listen_free(&listen);
     if (s->gateway == NULL)
         buf_lit(errors, "the workers cannot be started\n");
     return s->gateway != NULL;
@@ -482,11 +488,13 @@ static void announce(const struct service *s)
     for (size_t i = 0; i < s->config->listeners_n; i++) {
         const struct config_listener *l = &s->config->listeners[i];
         bool socket = slice_starts(l->address, SLICE("unix:"));
+        char text[LISTEN_TEXT];
+        struct slice address = listen_address(&s->listen, i, l->address, text);
         log_event(LOG_INFO, "serving", "%s%.*s%s",
                   socket              ? ""
                   : l->tls.cert.n > 0 ? "https://"
                                       : "http://",
-                  SLICE_ARG(l->address), socket ? "" : "/v1");
+                  SLICE_ARG(address), socket ? "" : "/v1");
     }
     service_notify("READY=1");
 }
@@ -504,6 +512,7 @@ static void finish(struct service *s)
     metric_shards_free();
     config_free(TAKE(s->config));
     tls_roots_done();
+    listen_free(&s->listen);
     mem_free(s->stuck);
 }
 

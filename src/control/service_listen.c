@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -32,20 +31,64 @@ static size_t inherited(void)
     return n;
 }
 
-static bool open_one(const struct config_listener *c, unsigned workers, int *fds, size_t *ret_n,
-                     struct buf *error)
+void listen_put_error(struct buf *out, struct slice address, int error)
+{
+    buf_printf(out, "cannot listen on %.*s: %s%s\n", SLICE_ARG(address), strerror(-error),
+               error == -EADDRINUSE ? "; stop what listens there (`weir doctor` says how to find "
+                                      "it), or choose another address (`listen`, WEIR_LISTEN)"
+                                    : "");
+}
+
+/* 0, or why nobody but us could listen there: as sockets of several workers share an address, ours
+ * would share it with another gateway's unnoticed. */
+static int taken(struct slice address)
+{
+    int fd = net_listen(address, false);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+/* The port of `fd` if `address` leaves it to the system, else 0. */
+static uint16_t picked_port(struct slice address, int fd)
+{
+    struct net_addr a;
+    struct sockaddr_storage ss;
+    socklen_t n = sizeof ss;
+    if (!net_addr_parse_port(address, &a) || a.port != 0 ||
+        getsockname(fd, (struct sockaddr *)&ss, &n) != 0)
+        return 0;
+    return net_addr_of((struct sockaddr *)&ss).port;
+}
+
+static struct slice with_port(struct slice address, uint16_t port, char out[LISTEN_TEXT])
+{
+    if (port == 0)
+        return address;
+    address.n -= 1; /* the final 0 */
+    int n = snprintf(out, LISTEN_TEXT, "%.*s%u", SLICE_ARG(address), port);
+    return slice_of(out, (size_t)n);
+}
+
+static bool open_one(const struct config_listener *c, unsigned workers, struct gw_listen *l,
+                     uint16_t *ret_port, int *fds, struct buf *error)
 {
     bool unix_socket = slice_starts(c->address, SLICE("unix:"));
     size_t want = unix_socket ? 1 : workers;
-    for (*ret_n = 0; *ret_n < want; ++*ret_n) {
-        int fd = net_listen(c->address, want > 1);
-        if (fd < 0) {
-            buf_printf(error, "cannot listen on %.*s: %s\n", SLICE_ARG(c->address), strerror(-fd));
-            return false;
-        }
-        fds[*ret_n] = fd;
+    char text[LISTEN_TEXT];
+    int fd = want > 1 ? taken(c->address) : 0;
+    for (l->fds_n = 0; fd >= 0 && l->fds_n < want; l->fds_n++) {
+        fd = net_listen(with_port(c->address, *ret_port, text), want > 1);
+        if (fd < 0)
+            break;
+        fds[l->fds_n] = fd;
+        *ret_port = picked_port(c->address, fd);
     }
-    return true;
+    if (fd >= 0)
+        return true;
+    listen_put_error(error, c->address, fd);
+    return false;
 }
 
 bool listen_open(const struct config *c, unsigned workers, struct listen_set *ret,
@@ -55,7 +98,14 @@ bool listen_open(const struct config *c, unsigned workers, struct listen_set *re
     *ret = (struct listen_set){
         .listen = mem_must(mem_calloc(c->listeners_n + 1, sizeof(struct gw_listen))),
         .fds = mem_must(mem_calloc((c->listeners_n + 1) * workers, sizeof(int))),
+        .ports = mem_must(mem_calloc(c->listeners_n + 1, sizeof(uint16_t))),
     };
+    if (passed > 0 && passed != c->listeners_n) {
+        buf_printf(error, "LISTEN_FDS passes %zu sockets, but `listen` has %zu addresses\n", passed,
+                   c->listeners_n);
+        listen_free(ret);
+        return false;
+    }
     for (size_t i = 0; i < c->listeners_n; i++) {
         struct gw_listen *l = &ret->listen[i];
         int *fds = ret->fds + used;
@@ -64,7 +114,7 @@ bool listen_open(const struct config *c, unsigned workers, struct listen_set *re
             fcntl(fds[0], F_SETFD, FD_CLOEXEC);
             fcntl(fds[0], F_SETFL, O_NONBLOCK);
             l->fds_n = 1;
-        } else if (!open_one(&c->listeners[i], workers, fds, &l->fds_n, error)) {
+        } else if (!open_one(&c->listeners[i], workers, l, &ret->ports[i], fds, error)) {
             for (size_t k = 0; k < used + l->fds_n; k++)
                 close(ret->fds[k]);
             listen_free(ret);
@@ -84,34 +134,16 @@ void listen_free(struct listen_set *s)
 {
     mem_free(s->listen);
     mem_free(s->fds);
+    mem_free(s->ports);
     *s = (struct listen_set){0};
 }
 
-/* cpu.max of cgroup v2 ("200000 100000") or the v1 pair, as whole cores; 0: no limit. */
-static unsigned cgroup_cores(void)
+struct slice listen_address(const struct listen_set *s, size_t i, struct slice configured,
+                            char out[LISTEN_TEXT])
 {
-    long long quota = -1, period = 0;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (f != NULL) {
-        if (fscanf(f, "%lld %lld", &quota, &period) != 2)
-            quota = -1;
-        fclose(f);
-    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re")) != NULL) {
-        if (fscanf(f, "%lld", &quota) != 1)
-            quota = -1;
-        fclose(f);
-        period = 100000;
-    }
-    return quota > 0 && period > 0 ? (unsigned)MAX_OF((quota + period - 1) / period, 1LL) : 0;
-}
-
-unsigned listen_cores(void)
-{
-    cpu_set_t set;
-    unsigned cores = 1, limit = cgroup_cores();
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        cores = (unsigned)CPU_COUNT(&set);
-    return MAX_OF(limit > 0 ? MIN_OF(cores, limit) : cores, 1u);
+    struct net_addr a;
+    bool picked = i < s->n && net_addr_parse_port(configured, &a) && a.port == 0;
+    return picked ? with_port(configured, s->ports[i], out) : configured;
 }
 
 void service_notify(const char *state)

@@ -18,8 +18,6 @@
 #define ANSWER_STEP_NS (5 * NS_PER_MS)
 #define PATH_BYTES     4096
 
-extern char **environ;
-
 static bool is_program(const char *path)
 {
     struct stat st;

@@ -23,7 +23,4 @@ bool process_group_runs(pid_t group);
 /* Resident memory of `pid`, or -1: unknown. */
 int64_t process_rss_bytes(pid_t pid);
 
-/* Cores that this process may use: the affinity mask, cut to the cgroup's quota, at least 1. */
-int64_t process_cores(void);
-
 #endif

@@ -27,9 +27,3 @@ int64_t process_rss_bytes(pid_t pid)
     (void)pid;
     return -1;
 }
-
-int64_t process_cores(void)
-{
-    int64_t n = sysconf(_SC_NPROCESSORS_ONLN);
-    return MAX_OF(n, INT64_C(1));
-}

@@ -8,14 +8,13 @@
 
 #include <stdio.h>
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "environment.h"
 #include "process.h"
 
 #define ARENA_BYTES ((size_t)1 << 20)
 #define OWN_ARGS    16
-
-extern char **environ;
 
 bool settings_socket(const char *run_dir, struct slice name, char *out, size_t size)
 {
@@ -61,7 +60,7 @@ static bool make_argv(struct settings *s)
     put_arg(s, c->model);
     put_arg(s, SLICE("--host"));
     put_arg(s, s->socket != NULL ? slice_str(s->socket) : SLICE("none.sock"));
-    put_number(s, SLICE("-t"), c->threads > 0 ? c->threads : process_cores());
+    put_number(s, SLICE("-t"), c->threads > 0 ? c->threads : (int64_t)machine_cores());
     put_number(s, SLICE("-np"), c->slots);
     /* All slots together; with 0, builds differ: the model's own for each slot as far as memory
      * goes, or shared among them. */

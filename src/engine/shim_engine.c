@@ -15,8 +15,6 @@
 #define CLEAR_NS      NS_PER_S
 #define CLEAR_STEP_NS (2 * NS_PER_MS)
 
-extern char **environ;
-
 static bool pipe_cloexec(int fds[2])
 {
     if (pipe(fds) != 0)

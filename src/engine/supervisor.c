@@ -290,54 +290,33 @@ void supervisor_dump(const struct supervisor *s, struct json_writer *w)
     jw_close(w, ']');
 }
 
-/* One row per metric: X(id, name, kind, help). */
-#define ENGINE_METRICS(X)                                                                          \
-    X(UP, "weir_engine_up", GAUGE, "1 while the engine answers requests")                          \
-    X(RESTARTS, "weir_engine_restarts_total", COUNTER, "Starts of the engine after its first")     \
-    X(START, "weir_engine_start_seconds", GAUGE,                                                   \
-      "How long its latest start took until it was ready")                                         \
-    X(RSS, "weir_engine_rss_bytes", GAUGE, "Resident memory of the engine")
-enum engine_metric {
-#define X(id, name, kind, help) EM_##id,
-    ENGINE_METRICS(X)
-#undef X
-        EM_N
-};
-
 /* With the lock held. */
-static double metric_of(const struct engine *e, enum engine_metric m)
+static double metric_of(const struct engine *e, enum metric_sampled m)
 {
     switch (m) {
-    case EM_UP: return e->shown.up;
-    case EM_RESTARTS: return (double)e->shown.restarts;
-    case EM_START: return (double)e->shown.start_took_ns / (double)NS_PER_S;
-    case EM_RSS:
+    case MS_ENGINE_UP: return e->shown.up;
+    case MS_ENGINE_RESTARTS: return (double)e->shown.restarts;
+    case MS_ENGINE_START: return (double)e->shown.start_took_ns / (double)NS_PER_S;
+    case MS_ENGINE_RSS:
         return e->shown.pid > 0 ? (double)MAX_OF(process_rss_bytes((pid_t)e->shown.pid), INT64_C(0))
                                 : 0;
-    case EM_N: break;
+    default: NEVER("no metric of engines");
     }
-    return 0;
 }
 
 void supervisor_metrics(struct buf *out, void *supervisor)
 {
     struct supervisor *s = supervisor;
-    static const struct {
-        const char *name, *help;
-        enum metric_kind kind;
-    } rows[] = {
-#define X(id, name, kind, help) {name, help, METRIC_##kind},
-        ENGINE_METRICS(X)
-#undef X
-    };
+    static const enum metric_sampled metrics[] = {MS_ENGINE_UP, MS_ENGINE_RESTARTS, MS_ENGINE_START,
+                                                  MS_ENGINE_RSS};
     CHECK_MAGIC(s, SUPERVISOR_MAGIC);
     pthread_mutex_lock(&s->lock);
-    for (unsigned m = 0; m < EM_N && !list_empty(&s->engines); m++) {
-        metric_put_header(out, rows[m].name, rows[m].kind, rows[m].help);
+    for (unsigned m = 0; m < ARRAY_LEN(metrics) && !list_empty(&s->engines); m++) {
+        metric_put_header(out, metrics[m]);
         list_foreach (it, &s->engines) {
             const struct engine *e = container_of(it, struct engine, node);
             struct slice name = slice_from(slice_str(e->gate->name), sizeof GATE_PREFIX - 1);
-            metric_put_sample(out, rows[m].name, "engine", name, metric_of(e, m));
+            metric_put_sample(out, metrics[m], name, metric_of(e, metrics[m]));
         }
     }
     pthread_mutex_unlock(&s->lock);

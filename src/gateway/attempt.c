@@ -13,8 +13,10 @@ static void post_grant(struct permit_waiter *w)
     struct attempt *a = container_of(w, struct attempt, place);
     struct exchange *x = a->exchange;
     struct gate *gate = a->target.provider->gate;
-    struct mailbox_msg msg = {
-        .kind = GW_MSG_GRANT, .slot = x->slot, .generation = x->generation, .ptr = gate_ref(gate)};
+    struct mailbox_msg msg = {.kind = GW_MSG_GRANT,
+                              .slot = x->slot | (uint64_t)a->number << 32,
+                              .generation = x->generation,
+                              .ptr = gate_ref(gate)};
     if (!net_loop_post(&x->worker->loop, msg))
         NEVER("a mailbox holds a grant for every attempt");
 }
@@ -58,10 +60,11 @@ static struct slice request_fields(struct exchange *x, const struct gw_provider 
     if (p->client_key && x->client_key.n > 0) {
         struct slice value = arena_printf(&x->arena, "Bearer %.*s", SLICE_ARG(x->client_key));
         http_put_field(b, SLICE("Authorization"), value);
+        b->failed |= value.p == NULL;
     }
     buf_slice(b, x->forward);
     buf_slice(b, x->pass_fields);
-    struct slice lines = arena_copy(&x->arena, buf_view(b));
+    struct slice lines = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
     buf_reset(b);
     return lines;
 }
@@ -116,8 +119,10 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     buf_init(&a->prelude, (size_t)1 << 20);
     x->attempts[x->attempts_n++] = a;
     x->attempt = a;
+    a->number = x->attempts_n;
     x->error = GW_OK;
     x->message = x->upstream_error = x->retry_fields = x->down_fields = SLICE_NONE;
+    x->upstream_id = SLICE_NONE;
     x->upstream_status = 0;
     enum gw_error e = make_request(x, a) ? take_place(x, a) : GW_NO_MEMORY;
     if (e != GW_OK)
@@ -141,6 +146,8 @@ void attempt_send(struct attempt *a)
         attempt_end(a, GW_ENGINE_FAILED);
     else
         net_lease_start(&a->lease, &x->worker->loop, p->upstream, &a->request, &relay_ops);
+    if (x->sink_full && !attempt_over(a)) /* by an earlier attempt, or a comment */
+        net_lease_pause(&a->lease);
 }
 
 static void leave_gate(struct attempt *a)
@@ -205,6 +212,21 @@ static int64_t phase_deadline(const struct attempt *a, enum gw_error *ret_why)
     return ns > 0 ? since + ns : INT64_MAX;
 }
 
+int64_t attempt_next_look(const struct attempt *a)
+{
+    static const enum gw_timeout silent[] = {TIMEOUT_QUEUE, TIMEOUT_CONNECT, TIMEOUT_TLS,
+                                             TIMEOUT_WRITE, TIMEOUT_HEAD};
+    int64_t least = INT64_MAX;
+    if (!a->sent || a->lease.phase >= LEASE_BODY)
+        return INT64_MAX;
+    for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
+        int64_t ns = a->target.provider->timeouts.ns[silent[i]];
+        if (ns > 0)
+            least = MIN_OF(least, ns);
+    }
+    return least < INT64_MAX ? net_now(&a->exchange->worker->loop) + least : INT64_MAX;
+}
+
 int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why)
 {
     const struct exchange *x = a->exchange;
@@ -213,7 +235,8 @@ int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why)
         *ret_why = GW_OK;
         return a->last_data_ns + AFTER_DONE_NS;
     }
-    if (x->sink_full) { /* the client is slow, not the upstream; its own limit runs */
+    bool may_answer = a->sent && a->lease.phase >= LEASE_HEAD;
+    if (x->sink_full && may_answer) { /* the client is slow, not the upstream; its own limit runs */
         *ret_why = GW_TOTAL_TIMEOUT;
         return limit[TIMEOUT_TOTAL] > 0 ? x->started_ns + limit[TIMEOUT_TOTAL] : INT64_MAX;
     }

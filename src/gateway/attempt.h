@@ -22,6 +22,7 @@ enum answer_kind {
 
 struct attempt {
     struct exchange *exchange;
+    unsigned number; /* of the exchange's attempts, from 1 on */
     struct gw_target target;
     struct net_lease lease;
     struct net_request request;
@@ -33,10 +34,11 @@ struct attempt {
     struct slice whole; /* a body that came in one piece, in the read window */
     struct buf prelude; /* events before the first content: held while another target may answer */
     size_t scanned;
+    struct llm_repeat *repeat; /* NULL before the first content */
     unsigned status;
-    unsigned moves; /* redirects followed */
+    unsigned moves;     /* redirects followed */
     bool done, content; /* [DONE], any content were seen */
-    bool strip_usage;             /* the client did not ask for the usage that we asked for */
+    bool strip_usage;   /* the client did not ask for the usage that we asked for */
     enum gw_error error;
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
 };
@@ -56,6 +58,9 @@ static inline bool attempt_over(const struct attempt *a)
 }
 /* Its next deadline on the loop's clock, and which error it stands for. */
 int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
+/* Phases change without a word, and the next one's limit may be the shorter one: when to ask for
+ * the deadline again at the latest, so that none is missed. */
+int64_t attempt_next_look(const struct attempt *a);
 
 /* relay.c: a piece of a body that is passed through. */
 void relay_request_body(struct exchange *x, struct slice data, bool last);

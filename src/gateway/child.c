@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "worker.h"
 
+#define ABORTED 502 /* the status of an answer that broke off */
+
 static enum net_sent buffer_send(struct exchange *x, const struct net_answer *head,
                                  struct slice body, bool end)
 {
@@ -16,7 +18,7 @@ static enum net_sent buffer_send(struct exchange *x, const struct net_answer *he
 
 static void buffer_abort(struct exchange *x)
 {
-    x->child->status = 502;
+    x->child->status = ABORTED;
 }
 
 static const struct sink_ops buffer_sink = {.send = buffer_send, .abort = buffer_abort};
@@ -34,6 +36,12 @@ static void drop_abort(struct exchange *x)
 }
 
 static const struct sink_ops null_sink = {.send = drop_send, .abort = drop_abort};
+
+static bool copy_key(struct exchange *x, struct slice key)
+{
+    x->client_key = key.n > 0 ? arena_copy(&x->arena, key) : SLICE_NONE;
+    return x->client_key.n == key.n;
+}
 
 static bool copy_body(struct exchange *x, struct slice body)
 {
@@ -60,8 +68,9 @@ bool exchange_child_start(struct exchange *parent, struct child *c)
         return false;
     struct child *kept = c->detached ? detach(c) : c;
     struct exchange *x = kept != NULL ? exchange_new(parent->worker) : NULL;
-    if (x == NULL || !copy_body(x, c->body)) {
+    if (x == NULL || !copy_body(x, c->body) || !copy_key(x, parent->client_key)) {
         if (x != NULL) {
+            x->purpose = c->purpose;
             x->cancelled = GW_NO_MEMORY;
             exchange_run(x);
         }
@@ -78,36 +87,39 @@ bool exchange_child_start(struct exchange *parent, struct child *c)
     if (!c->detached)
         list_push_back(&parent->children, &kept->node);
     x->child = kept;
+    x->purpose = kept->purpose;
     x->sink = c->detached ? &null_sink : &buffer_sink;
     x->key = parent->key;
     x->peer = parent->peer;
     x->method = HTTP_POST;
-    x->client_key = arena_copy(&x->arena, parent->client_key);
     pipeline_to_parse(x, c->op);
     exchange_run(x);
     return true;
 }
 
+/* The exchange may live on for as long as a job of it runs, so it forgets `c` first. */
 void exchange_child_cancel(struct child *c)
 {
-    struct exchange *x = c->exchange;
+    struct exchange *x = TAKE(c->exchange);
     if (x == NULL)
         return;
-    c->done = NULL;
+    list_remove(&c->node);
+    buf_done(&c->answer);
+    x->child = NULL;
     x->sink = NULL;
     exchange_cancel(x, GW_CLIENT_GONE);
 }
 
-void child_settled(struct child *c)
+void child_settled(struct child *c, bool whole)
 {
     child_done_fn *done = c->done;
     c->exchange = NULL;
     list_remove(&c->node);
     struct buf answer = c->answer;
-    unsigned status = c->status;
+    unsigned status = whole || c->status == ABORTED ? c->status : 0;
     if (c->detached)
         mem_free(c);
     else if (done != NULL)
-        done(c, status, buf_view(&answer));
+        done(c, status, whole ? buf_view(&answer) : SLICE_NONE);
     buf_done(&answer);
 }

@@ -9,7 +9,8 @@
 #include "worker.h"
 
 #define ARENA_LIMIT ((size_t)64 << 20)
-#define ID_BYTES    24 /* "wr-" and 21 digits */
+#define ID_BYTES    24             /* "wr-" and 21 digits */
+#define COMMENT_NS  (5 * NS_PER_S) /* between comments, where the snapshot does not say */
 
 static void on_timer(struct timer *t);
 
@@ -63,8 +64,8 @@ void exchange_run(struct exchange *x)
         case STEP_NEXT: x->step++; break;
         case STEP_AGAIN: break;
         case STEP_WAIT:
-            if (x->wait == WAIT_NONE) /* it has come while the step was still running */
-                break;
+            if (x->wait == WAIT_NONE || (x->cancelled != GW_OK && x->job == NULL))
+                break; /* what it waits for, or the end, came while the step was still running */
             x->running = false;
             return;
         case STEP_REPLY:
@@ -100,8 +101,9 @@ static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
     }
     if (!x->request.stream || x->client == NULL || x->stage > STAGE_DELIVERING)
         return at;
-    int64_t due = x->stage == STAGE_OPEN ? x->started_ns + l->commit_hold_ns
-                                         : x->last_sent_ns + l->comment_ns;
+    int64_t comment_ns = l->comment_ns > 0 ? l->comment_ns : COMMENT_NS;
+    int64_t due =
+        x->stage == STAGE_OPEN ? x->started_ns + l->commit_hold_ns : x->last_sent_ns + comment_ns;
     if (due < at) {
         at = due;
         *ret_why = GW_OK;
@@ -111,10 +113,13 @@ static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
 
 static bool arm(struct exchange *x)
 {
-    if (x->wait == WAIT_BODY) /* the connection's own limits apply */
+    /* The connection's own limits apply; and a job, which comes back soon, is never abandoned. */
+    if (x->wait == WAIT_BODY || x->wait == WAIT_PARSE)
         return true;
     enum gw_error why;
     int64_t at = deadline(x, &why);
+    if (x->attempt != NULL && !attempt_over(x->attempt))
+        at = MIN_OF(at, attempt_next_look(x->attempt));
     return at == INT64_MAX || net_timer_set(&x->worker->loop, &x->timer, at);
 }
 
@@ -123,8 +128,8 @@ static bool send_comment(struct exchange *x)
 {
     struct net_answer head;
     bool open = x->stage == STAGE_OPEN;
-    if (open)
-        respond_stream_head(x, &head);
+    if (open && !respond_stream_head(x, &head))
+        return exchange_break(x, GW_NO_MEMORY);
     return exchange_send(x, open ? &head : NULL, SLICE(": waiting\n\n"), false);
 }
 
@@ -158,7 +163,7 @@ static void on_timer(struct timer *t)
         x->last_sent_ns = now;
     }
     if (!arm(x))
-        exchange_cancel(x, GW_NO_MEMORY);
+        exchange_break(x, GW_NO_MEMORY);
 }
 
 enum step_result exchange_wait(struct exchange *x, enum wait what)
@@ -195,11 +200,26 @@ void exchange_cancel(struct exchange *x, enum gw_error why)
         exchange_run(x);
 }
 
+bool exchange_break(struct exchange *x, enum gw_error why)
+{
+    const struct sink_ops *sink = x->sink;
+    x->sink = NULL;
+    if (sink != NULL)
+        sink->abort(x);
+    x->client = NULL;
+    exchange_cancel(x, why);
+    return false;
+}
+
 void exchange_sink_drained(struct exchange *x)
 {
+    struct attempt *a = x->attempt;
     x->sink_full = false;
-    if (x->attempt != NULL && !attempt_over(x->attempt))
-        net_lease_resume(&x->attempt->lease);
+    if (a == NULL || attempt_over(a))
+        return;
+    a->last_data_ns = net_now(&x->worker->loop); /* its silence was the client's doing */
+    exchange_rearm(x);
+    net_lease_resume(&a->lease);
 }
 
 bool exchange_send(struct exchange *x, const struct net_answer *head, struct slice body, bool end)
@@ -211,15 +231,15 @@ bool exchange_send(struct exchange *x, const struct net_answer *head, struct sli
         x->status = head->status;
         x->stage = STAGE_HEADED;
     }
-    if (end) {
-        x->stage = STAGE_ENDED;
+    if (end)
         x->sink = NULL;
-    }
-    x->bytes_out += (int64_t)body.n;
+    x->bytes_out += x->method == HTTP_HEAD ? 0 : (int64_t)body.n;
     x->last_sent_ns = net_now(&x->worker->loop);
     enum net_sent sent = sink->send(x, head, body, end);
     if (end)
         x->client = NULL;
+    if (end && sent != NET_SENT_GONE)
+        x->stage = STAGE_ENDED;
     if (sent == NET_SENT_GONE) {
         x->client = NULL;
         x->sink = NULL;

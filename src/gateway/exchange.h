@@ -56,7 +56,8 @@ struct exchange {
     /* the client's end */
     const struct sink_ops *sink;
     struct net_stream *client; /* NULL: a child, or gone, or answered */
-    struct child *child;       /* of a child exchange, else NULL */
+    struct child *child;       /* of a child exchange that somebody waits for, else NULL */
+    const char *purpose;       /* of a child exchange, else NULL */
     struct list children;      /* attached ones, under way */
     bool sink_full;            /* the client is slow: the attempt is paused */
     struct net_addr peer;
@@ -130,6 +131,9 @@ enum step_result exchange_refuse(struct exchange *x, enum gw_error e, const char
     PRINTF_LIKE(3, 4);
 /* The client is gone, or the gateway goes down: everything is released, nothing is sent. */
 void exchange_cancel(struct exchange *x, enum gw_error why);
+/* The client cannot be told any more: its connection breaks, and the exchange ends. False, for the
+ * caller to return: `x` may be settled. */
+bool exchange_break(struct exchange *x, enum gw_error why);
 
 /* pipeline.c: the request's body, as the connection brings it. */
 void exchange_body(struct exchange *x, struct slice data);
@@ -144,10 +148,11 @@ bool pipeline_asks_model(const struct exchange *x);
 /* Straight to reading the body, which is there already: how child exchanges begin. */
 void pipeline_to_parse(struct exchange *x, enum llm_op op);
 
-/* request.c: what the head says, copied into the exchange. False: its path is malformed. */
-NODISCARD bool request_read_head(struct exchange *x, const struct http_head *h);
-/* Content-Type and the like, which only a passed-through body has of its own. */
-void request_keep_pass_fields(struct exchange *x, const struct http_head *h);
+/* request.c: what the head says, copied into the exchange. GW_BAD_REQUEST: its path is malformed.
+ */
+enum gw_error request_read_head(struct exchange *x, const struct http_head *h);
+/* Content-Type and the like, which only a passed-through body has of its own. False: no memory. */
+NODISCARD bool request_keep_pass_fields(struct exchange *x, const struct http_head *h);
 /* The client's credential, or an empty slice. */
 struct slice request_api_key(const struct http_head *h);
 
@@ -163,8 +168,8 @@ void exchange_put_fields(struct exchange *x, struct buf *b);
 /* Sends the error that x->error names: a whole answer, or an event in a stream under way. */
 void exchange_send_error(struct exchange *x);
 
-/* child.c: the exchange of `c` has been settled. */
-void child_settled(struct child *c);
+/* child.c: the exchange of `c` has been settled; `whole`: its answer had come to its end. */
+void child_settled(struct child *c, bool whole);
 
 /* settle.c: the one place where an exchange ends: log line, metrics, release. */
 void exchange_settle(struct exchange *x);

@@ -18,13 +18,15 @@ struct inflate {
     bool complete;
 };
 
-struct inflate *inflate_new(struct slice coding)
+enum gw_error inflate_new(struct slice coding, struct inflate **ret)
 {
     bool gzip = slice_eq_nocase(coding, SLICE("gzip")) || slice_eq_nocase(coding, SLICE("x-gzip"));
     bool zstd = slice_eq_nocase(coding, SLICE("zstd"));
-    struct inflate *z = gzip || zstd ? mem_calloc(1, sizeof *z) : NULL;
+    if (!gzip && !zstd)
+        return GW_BODY_ENCODING;
+    struct inflate *z = mem_calloc(1, sizeof *z);
     if (z == NULL)
-        return NULL;
+        return GW_NO_MEMORY;
     if (zstd) {
         z->zstd = ZSTD_createDStream();
         if (z->zstd != NULL)
@@ -32,9 +34,10 @@ struct inflate *inflate_new(struct slice coding)
     }
     if ((zstd && z->zstd == NULL) || (gzip && inflateInit2(&z->gz, 15 + 16) != Z_OK)) {
         mem_free(z);
-        return NULL;
+        return GW_NO_MEMORY;
     }
-    return z;
+    *ret = z;
+    return GW_OK;
 }
 
 void inflate_free(struct inflate *z)

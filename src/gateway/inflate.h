@@ -8,9 +8,9 @@
 
 struct inflate;
 
-/* A decoder for the Content-Encoding `coding`, or NULL when it is not known. */
-NODISCARD struct inflate *inflate_new(struct slice coding);
-void inflate_free(struct inflate *z);
+/* A decoder for the Content-Encoding `coding`. GW_BODY_ENCODING: it is not known. */
+enum gw_error inflate_new(struct slice coding, struct inflate **ret);
+void inflate_free(struct inflate *z); /* NULL is fine */
 
 /* Unpacks `data` behind what `out` holds, which may grow to `limit` bytes. */
 enum gw_error inflate_feed(struct inflate *z, struct slice data, struct block_pool *pool,

@@ -76,8 +76,11 @@ static enum step_result step_read_head(struct exchange *x)
 {
     const struct http_head *h = x->head;
     x->method = h->method;
-    if (!request_read_head(x, h))
-        return exchange_refuse(x, GW_BAD_REQUEST, "malformed percent-encoding in the path");
+    enum gw_error e = request_read_head(x, h);
+    if (e == GW_BAD_REQUEST)
+        return exchange_refuse(x, e, "malformed percent-encoding in the path");
+    if (e != GW_OK)
+        return exchange_refuse(x, e, NULL);
     if (x->cors_origin.n > 0 && h->method == HTTP_OPTIONS) {
         respond_preflight(x);
         pipeline_to_settle(x);
@@ -90,7 +93,8 @@ static enum step_result step_read_head(struct exchange *x)
             return exchange_refuse(x, GW_NOT_FOUND, "Unknown request URL: %s %.*s",
                                    http_method_text(h->method), SLICE_ARG(x->path));
         x->endpoint = &pass_endpoint;
-        request_keep_pass_fields(x, h);
+        if (!request_keep_pass_fields(x, h))
+            return exchange_refuse(x, GW_NO_MEMORY, NULL);
     } else if (h->method != x->endpoint->method &&
                !(h->method == HTTP_HEAD && x->endpoint->method == HTTP_GET)) {
         x->allow = x->endpoint->allow;
@@ -104,8 +108,11 @@ static enum step_result step_authenticate(struct exchange *x)
 {
     uint8_t digest[SHA256_BYTES];
     struct slice key = request_api_key(x->head);
-    if (x->snapshot->wants_client_key)
+    if (x->snapshot->wants_client_key && key.n > 0) {
         x->client_key = arena_copy(&x->arena, key);
+        if (x->client_key.p == NULL)
+            return exchange_refuse(x, GW_NO_MEMORY, NULL);
+    }
     if (!x->snapshot->auth_keys)
         return STEP_NEXT;
     if (key.n == 0)
@@ -147,12 +154,13 @@ static enum step_result step_read_body(struct exchange *x)
             (long long)h->content_length, (long long)x->snapshot->limits.body_bytes);
     struct slice coding = http_field_get(h, HTTP_CONTENT_ENCODING);
     if (coding.n > 0 && !slice_eq_nocase(coding, SLICE("identity"))) {
-        x->inflate = inflate_new(coding);
-        if (x->inflate == NULL)
-            return exchange_refuse(x, GW_BODY_ENCODING, NULL);
+        enum gw_error e = inflate_new(coding, &x->inflate);
+        if (e != GW_OK)
+            return exchange_refuse(x, e, NULL);
     }
-    net_stream_read_body(x->client);
-    return exchange_wait(x, WAIT_BODY);
+    enum step_result r = exchange_wait(x, WAIT_BODY);
+    net_stream_read_body(x->client); /* it may come, and the client may leave, during the call */
+    return r;
 }
 
 static enum gw_error append_body(struct exchange *x, struct slice data)
@@ -197,6 +205,7 @@ void exchange_body_end(struct exchange *x)
     }
     if (x->inflate != NULL && x->error == GW_OK && !inflate_complete(x->inflate))
         x->error = GW_BODY_UNPACK;
+    inflate_free(TAKE(x->inflate)); /* it may be larger than the body */
     x->body_done = true;
     exchange_wake(x, WAIT_BODY);
 }
@@ -257,6 +266,7 @@ static enum step_result step_parse(struct exchange *x)
     if (x->endpoint->kind == ENDPOINT_PASS)
         return STEP_NEXT;
     if (x->job != NULL) {
+        ASSERT(x->job->done);
         ok = x->job->ok;
         bad = x->job->bad;
         json_parser_free(x->job->json);
@@ -274,7 +284,7 @@ static enum step_result step_parse(struct exchange *x)
         return exchange_refuse(x, GW_INVALID_BODY, "%s", bad.message);
     }
     x->request.model = arena_copy(&x->arena, x->request.model); /* outlives the body */
-    return STEP_NEXT;
+    return x->request.model.p != NULL ? STEP_NEXT : exchange_refuse(x, GW_NO_MEMORY, NULL);
 }
 
 static enum step_result step_route(struct exchange *x)

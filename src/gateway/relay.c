@@ -20,7 +20,8 @@ static bool flush_out(struct attempt *a, bool end);
 static void conclude(struct attempt *a, enum gw_error why)
 {
     struct exchange *x = a->exchange;
-    bool pending = why != GW_OK && a->content && x->worker->out.n > 0;
+    const struct buf *out = &x->worker->out;
+    bool pending = why != GW_OK && a->content && out->n > 0 && !out->failed;
     if (pending && !flush_out(a, false))
         return;
     buf_reset(&x->worker->out);
@@ -64,7 +65,7 @@ static void keep_fields(struct attempt *a, const struct http_head *h)
         else if (passes_down(x->snapshot, f))
             http_put_field(b, f->name, f->value);
     }
-    x->down_fields = b->n > 0 ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    x->down_fields = b->n > 0 && !b->failed ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
     buf_reset(b);
     if (h->status < 400)
         return;
@@ -73,13 +74,23 @@ static void keep_fields(struct attempt *a, const struct http_head *h)
         if (f->id == HTTP_RETRY_AFTER || f->id == HTTP_RETRY_AFTER_MS)
             http_put_field(b, f->name, f->value);
     }
-    x->retry_fields = arena_copy(&x->arena, buf_view(b));
+    x->retry_fields = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
     buf_reset(b);
 }
 
 static bool media_type_is(struct slice value, struct slice type)
 {
     return slice_eq_nocase(slice_trim(slice_cut(&value, ';')), type);
+}
+
+/* Can it stand in a request line? */
+static bool is_target(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((uint8_t)s.p[i] <= ' ' || (uint8_t)s.p[i] >= 0x7F || s.p[i] == '#')
+            return false;
+    }
+    return true;
 }
 
 /* Does the upstream say, as those do that answer late, that the answer is to be fetched by GET from
@@ -98,7 +109,7 @@ static bool is_move(struct attempt *a, const struct http_head *h)
             return false;
         to = slice_from(to, own.n);
     }
-    if (to.n == 0 || *to.p != '/')
+    if (to.n == 0 || *to.p != '/' || !is_target(to))
         return false;
     a->request.target = arena_copy(&a->exchange->arena, to);
     return a->request.target.p != NULL;
@@ -137,7 +148,10 @@ static void send_raw_head(struct attempt *a, const struct http_head *h)
     struct net_answer head = {.status = h->status,
                               .fields = buf_view(&b),
                               .content_length = h->chunked ? -1 : h->content_length};
-    (void)!exchange_send(x, &head, SLICE_NONE, false);
+    if (b.failed)
+        conclude(a, GW_NO_MEMORY);
+    else
+        (void)!exchange_send(x, &head, SLICE_NONE, false);
     buf_done(&b);
 }
 
@@ -173,7 +187,7 @@ static void keep_error(struct exchange *x, enum gw_error why, const struct llm_e
         full.code = slice_str(row->code);
     buf_init(&b, ERROR_BODY_MAX);
     openai_put_error(&b, &full);
-    x->upstream_error = arena_copy(&x->arena, buf_view(&b));
+    x->upstream_error = b.failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(&b));
     buf_done(&b);
 }
 
@@ -210,11 +224,13 @@ static void deliver_first(struct attempt *a)
     buf_slice(out, buf_view(&a->prelude));
     buf_done(&a->prelude);
     exchange_rearm(x);
-    block_free(&x->worker->loop.blocks, &x->body);
+    if (a->lease.body_sent) /* else it is still being written, to one who answers early */
+        block_free(&x->worker->loop.blocks, &x->body);
 }
 
-/* Appends the event to what goes out, or to what is held until there is content. */
-static void pass_event(struct attempt *a, const struct sse_event *ev, const struct llm_scan *scan)
+/* Appends the event to what goes out, or to what is held until there is content. False: the attempt
+ * is over, for there is no room. */
+static bool pass_event(struct attempt *a, const struct sse_event *ev, const struct llm_scan *scan)
 {
     struct exchange *x = a->exchange;
     struct buf *out = a->content ? &x->worker->out : &a->prelude;
@@ -222,6 +238,22 @@ static void pass_event(struct attempt *a, const struct sse_event *ev, const stru
         buf_slice(out, ev->raw);
     else if (!scan->usage_only)
         openai_put_event_without_usage(out, ev->raw, ev->data, &scan->usage_member);
+    if (!out->failed)
+        return true;
+    conclude(a, ev->raw.n > out->cap - out->n ? GW_UPSTREAM_TOO_LARGE : GW_NO_MEMORY);
+    return false;
+}
+
+/* Streams proper have events that resemble each other. */
+static bool scan_event(struct attempt *a, struct slice data, struct llm_scan *ret)
+{
+    struct exchange *x = a->exchange;
+    const struct llm_provider *row = a->target.provider->row;
+    if (a->content && a->repeat == NULL)
+        a->repeat = arena_zalloc(&x->arena, sizeof *a->repeat);
+    return a->repeat != NULL
+               ? openai_scan_next_event(a->repeat, x->worker->json, &x->arena, row, data, ret)
+               : openai_scan_event(x->worker->json, &x->arena, row, data, ret);
 }
 
 /* False: the attempt is over. */
@@ -230,12 +262,11 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
     struct exchange *x = a->exchange;
     struct worker *w = x->worker;
     struct llm_scan scan;
-    if (!ev->has_data || a->done) {
-        if (!a->done)
-            pass_event(a, ev, NULL);
+    if (a->done)
         return true;
-    }
-    if (!openai_scan_event(w->json, &x->arena, a->target.provider->row, ev->data, &scan)) {
+    if (!ev->has_data)
+        return pass_event(a, ev, NULL);
+    if (!scan_event(a, ev->data, &scan)) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "an event of the stream is not valid");
         return false;
     }
@@ -253,8 +284,7 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
         x->output_units += scan.output_units;
         x->last_content_ns = net_now(&w->loop);
     }
-    pass_event(a, ev, &scan);
-    return true;
+    return pass_event(a, ev, &scan);
 }
 
 /* Sends what has gathered. False: the client is gone and the exchange with it. */
@@ -266,13 +296,15 @@ static bool flush_out(struct attempt *a, bool end)
     struct net_answer head;
     bool open = x->stage == STAGE_OPEN, ok = true;
     if (out.n > 0 || end) {
-        if (open)
-            respond_stream_head(x, &head);
-        ok = exchange_send(x, open ? &head : NULL, out, end);
+        ok = open && !respond_stream_head(x, &head)
+                 ? exchange_break(x, GW_NO_MEMORY)
+                 : exchange_send(x, open ? &head : NULL, out, end);
         if (ok && !end && x->stage == STAGE_HEADED && a->content)
             x->stage = STAGE_DELIVERING;
     }
     buf_reset(&w->out);
+    if (ok && a->done)
+        exchange_rearm(x);
     return ok;
 }
 
@@ -317,12 +349,12 @@ static void gather(struct attempt *a, struct slice data, bool last)
     struct exchange *x = a->exchange;
     size_t limit =
         a->kind == ANSWER_ERROR ? ERROR_BODY_MAX : (size_t)x->snapshot->limits.answer_bytes;
-    if (last && a->held.n == 0) {
-        a->whole = data;
-        return;
-    }
     if (a->held.n + data.n > limit) {
         conclude(a, GW_UPSTREAM_TOO_LARGE);
+        return;
+    }
+    if (last && a->held.n == 0) {
+        a->whole = data;
         return;
     }
     if (!block_reserve(&x->worker->loop.blocks, &a->held, data.n)) {
@@ -441,6 +473,10 @@ static void follow(struct attempt *a)
     a->request.has_body = false;
     a->request.body_parts = 0;
     a->request.body_bytes = 0;
+    a->lease.phase =
+        LEASE_WAIT; /* the limits begin anew: armed first, for it may be over at once */
+    a->lease.phase_since_ns = net_now(&a->exchange->worker->loop);
+    exchange_rearm(a->exchange);
     net_lease_start(&a->lease, &a->exchange->worker->loop, a->target.provider->upstream,
                     &a->request, &relay_ops);
 }
@@ -475,8 +511,9 @@ static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
     const struct exchange *x = a->exchange;
     log_event(LOG_WARN, "upstream.failed", "%.*s %.*s: %s%s%s", SLICE_ARG(x->id),
               SLICE_ARG(a->target.label), net_fail_text(why), *detail ? ": " : "", detail);
-    if (a->done) { /* the answer was whole; only the connection is lost */
-        conclude(a, GW_OK);
+    if (a->done) { /* the answer is whole; only the connection is lost */
+        if (flush_out(a, true))
+            conclude(a, GW_OK);
         return;
     }
     if (*detail != '\0')

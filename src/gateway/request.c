@@ -34,7 +34,14 @@ struct slice request_api_key(const struct http_head *h)
     return key.n > 0 ? key : http_field_get(h, HTTP_API_KEY);
 }
 
-static struct slice passing_fields(struct exchange *x, const struct http_head *h)
+/* What has been gathered, copied; false: no memory. */
+static bool keep_lines(struct exchange *x, const struct buf *b, struct slice *into)
+{
+    *into = b->n > 0 ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    return !b->failed && into->n == b->n;
+}
+
+static bool keep_passing_fields(struct exchange *x, const struct http_head *h)
 {
     const struct gw_snapshot *s = x->snapshot;
     struct buf *b = &x->worker->line;
@@ -45,12 +52,12 @@ static struct slice passing_fields(struct exchange *x, const struct http_head *h
         if (passes && !http_field_is_hop(h, f))
             http_put_field(b, f->name, f->value);
     }
-    struct slice lines = b->n > 0 ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    bool ok = keep_lines(x, b, &x->forward);
     buf_reset(b);
-    return lines;
+    return ok;
 }
 
-void request_keep_pass_fields(struct exchange *x, const struct http_head *h)
+bool request_keep_pass_fields(struct exchange *x, const struct http_head *h)
 {
     static const enum http_name names[] = {HTTP_CONTENT_TYPE, HTTP_CONTENT_ENCODING, HTTP_ACCEPT};
     struct buf *b = &x->worker->line;
@@ -60,28 +67,46 @@ void request_keep_pass_fields(struct exchange *x, const struct http_head *h)
         if (v.n > 0)
             http_put_field(b, http_name_text(names[i]), v);
     }
-    x->pass_fields = arena_copy(&x->arena, buf_view(b));
+    bool ok = keep_lines(x, b, &x->pass_fields);
     buf_reset(b);
+    return ok;
 }
 
-/* The client behind trusted proxies: the last address that none of them has. */
-static void find_client(struct exchange *x, const struct http_head *h)
+static bool is_trusted(const struct gw_snapshot *s, const struct net_addr *a)
 {
-    const struct gw_snapshot *s = x->snapshot;
-    struct slice list = http_field_get(h, HTTP_X_FORWARDED_FOR);
-    for (;;) {
-        bool trusted = false;
+    bool trusted = false;
+    for (size_t i = 0; i < s->trusted_n; i++)
+        trusted = trusted || net_prefix_has(&s->trusted[i], a);
+    return trusted;
+}
+
+/* Goes back along `list` from its end, as long as the peer is trusted; false: the way ends in it.
+ */
+static bool follow_hops(struct exchange *x, struct slice list)
+{
+    size_t comma;
+    do {
         struct net_addr next;
-        for (size_t i = 0; i < s->trusted_n; i++)
-            trusted = trusted || net_prefix_has(&s->trusted[i], &x->peer);
-        size_t comma = list.n;
+        comma = list.n;
         while (comma > 0 && list.p[comma - 1] != ',')
             comma--;
-        struct slice last = slice_trim(slice_from(list, comma));
-        if (!trusted || last.n == 0 || !net_addr_parse(last, 0, &next))
-            return;
+        if (!is_trusted(x->snapshot, &x->peer) ||
+            !net_addr_parse(slice_trim(slice_from(list, comma)), 0, &next))
+            return false;
         x->peer = next;
         list.n = comma > 0 ? comma - 1 : 0;
+    } while (comma > 0);
+    return true;
+}
+
+/* The client behind trusted proxies: the last address that none of them has. Several fields are one
+ * list (RFC 9110 section 5.3): a proxy may add a line of its own below the client's. */
+static void find_client(struct exchange *x, const struct http_head *h)
+{
+    bool onward = true;
+    for (unsigned i = h->fields_n; i > 0 && onward; i--) {
+        if (h->fields[i - 1].id == HTTP_X_FORWARDED_FOR)
+            onward = follow_hops(x, h->fields[i - 1].value);
     }
 }
 
@@ -96,19 +121,22 @@ static struct slice allowed_origin(const struct exchange *x, const struct http_h
     return SLICE_NONE;
 }
 
-bool request_read_head(struct exchange *x, const struct http_head *h)
+enum gw_error request_read_head(struct exchange *x, const struct http_head *h)
 {
     struct arena *a = &x->arena;
     x->target = arena_copy(a, h->target);
     char *path = arena_alloc(a, h->path.n);
-    ptrdiff_t n = path != NULL ? http_percent_decode(h->path, path) : -1;
+    if (x->target.p == NULL || path == NULL)
+        return GW_NO_MEMORY;
+    ptrdiff_t n = http_percent_decode(h->path, path);
     if (n < 0)
-        return false;
+        return GW_BAD_REQUEST;
     x->path = slice_of(path, (size_t)n);
-    x->forward = passing_fields(x, h);
+    if (!keep_passing_fields(x, h))
+        return GW_NO_MEMORY;
     if (x->snapshot->cors_n > 0)
         x->cors_origin = arena_copy(a, allowed_origin(x, h));
     if (x->snapshot->trusted_n > 0)
         find_client(x, h);
-    return true;
+    return GW_OK;
 }

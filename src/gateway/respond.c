@@ -5,7 +5,9 @@
 #include "llm/sse.h"
 #include "worker.h"
 
-#define FIELDS_BYTES ((size_t)32768)
+#define FIELDS_BYTES ((size_t)65536)
+#define ERROR_BYTES  ((size_t)1 << 20) /* as large as an upstream's error may be */
+#define EVENT_BYTES  (ERROR_BYTES + 4096)
 
 static enum net_sent client_send(struct exchange *x, const struct net_answer *head,
                                  struct slice body, bool end)
@@ -44,8 +46,7 @@ static void put_request_id(struct exchange *x, struct buf *b)
     http_put_field(b, SLICE("x-request-id"), x->upstream_id.n > 0 ? x->upstream_id : x->id);
 }
 
-bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
-                  struct slice body)
+bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields, struct slice body)
 {
     struct buf *fields = &x->worker->fields;
     buf_reset(fields);
@@ -53,12 +54,14 @@ bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields
     put_request_id(x, fields);
     exchange_put_fields(x, fields);
     buf_slice(fields, extra_fields);
+    if (fields->failed)
+        return exchange_break(x, GW_NO_MEMORY);
     struct net_answer head = {
         .status = status, .fields = buf_view(fields), .content_length = (int64_t)body.n};
     return exchange_send(x, &head, body, true);
 }
 
-void respond_stream_head(struct exchange *x, struct net_answer *ret)
+bool respond_stream_head(struct exchange *x, struct net_answer *ret)
 {
     struct buf *fields = &x->worker->fields;
     buf_reset(fields);
@@ -67,6 +70,7 @@ void respond_stream_head(struct exchange *x, struct net_answer *ret)
     put_request_id(x, fields);
     exchange_put_fields(x, fields);
     *ret = (struct net_answer){.status = 200, .fields = buf_view(fields), .content_length = -1};
+    return !fields->failed;
 }
 
 enum step_result respond_model(struct exchange *x, struct slice name)
@@ -85,8 +89,12 @@ enum step_result respond_model(struct exchange *x, struct slice name)
     };
     buf_init(&body, FIELDS_BYTES);
     openai_put_model(&body, &row, clock_wall_ns() / NS_PER_S);
-    (void)!respond_json(x, 200, SLICE_NONE, buf_view(&body));
+    bool ok = !body.failed;
+    if (ok)
+        (void)!respond_json(x, 200, SLICE_NONE, buf_view(&body));
     buf_done(&body);
+    if (!ok)
+        return exchange_refuse(x, GW_NO_MEMORY, NULL);
     pipeline_to_settle(x);
     return STEP_AGAIN;
 }
@@ -100,7 +108,8 @@ void respond_preflight(struct exchange *x)
                      "Access-Control-Allow-Headers: *, Authorization\r\n"
                      "Access-Control-Max-Age: 600\r\n");
     struct net_answer head = {.status = 204, .fields = buf_view(&fields), .content_length = 0};
-    (void)!exchange_send(x, &head, SLICE_NONE, true);
+    (void)!(fields.failed ? exchange_break(x, GW_NO_MEMORY)
+                          : exchange_send(x, &head, SLICE_NONE, true));
     buf_done(&fields);
 }
 
@@ -136,31 +145,54 @@ static void put_error_fields(struct exchange *x, struct buf *b)
         buf_lit(b, "Retry-After: 1\r\n");
 }
 
+static void send_error_answer(struct exchange *x, struct slice body)
+{
+    struct buf fields;
+    unsigned status = x->upstream_status ? x->upstream_status : gw_error_row(x->error)->status;
+    buf_init(&fields, FIELDS_BYTES);
+    put_error_fields(x, &fields);
+    if (fields.failed)
+        exchange_break(x, GW_NO_MEMORY);
+    else
+        (void)!respond_json(x, status, buf_view(&fields), body);
+    buf_done(&fields);
+}
+
+/* The last event of a stream under way. */
+static void send_error_event(struct exchange *x, struct slice body)
+{
+    struct buf event;
+    buf_init(&event, EVENT_BYTES);
+    sse_put_data(&event, body);
+    if (event.failed) {
+        exchange_break(x, GW_NO_MEMORY);
+    } else {
+        if (x->client != NULL)
+            net_stream_cut_after(x->client);
+        (void)!exchange_send(x, NULL, buf_view(&event), true);
+    }
+    buf_done(&event);
+}
+
 void exchange_send_error(struct exchange *x)
 {
-    struct buf body, fields;
+    struct buf body;
     if (x->sink == NULL)
         return;
-    buf_init(&body, 1 << 20);
-    buf_init(&fields, FIELDS_BYTES);
+    buf_init(&body, ERROR_BYTES);
     put_error(x, &body);
-    if (x->stage == STAGE_OPEN) {
-        put_error_fields(x, &fields);
-        unsigned status = x->upstream_status ? x->upstream_status : gw_error_row(x->error)->status;
-        (void)!respond_json(x, status, buf_view(&fields), buf_view(&body));
+    if (body.failed) {
+        exchange_break(x, GW_NO_MEMORY);
+    } else if (x->stage == STAGE_OPEN) {
+        send_error_answer(x, buf_view(&body));
     } else if (x->passthrough != NULL || !x->request.stream) {
         x->sink->abort(x);
         x->sink = NULL;
         x->client = NULL;
     } else {
-        buf_reset(&fields);
-        sse_put_data(&fields, buf_view(&body));
-        if (x->client != NULL)
-            net_stream_close_after(x->client);
-        (void)!exchange_send(x, NULL, buf_view(&fields), true);
+        send_error_event(x, buf_view(&body));
     }
     buf_done(&body);
-    buf_done(&fields);
 }
 
 void respond_without_exchange(struct net_stream *s, enum gw_error e)
@@ -177,7 +209,9 @@ void respond_without_exchange(struct net_stream *s, enum gw_error e)
                               .content_length = (int64_t)body.n,
                               .close = true};
     struct slice part = buf_view(&body);
-    if (net_stream_send(s, &head, &part, 1, true) == NET_SENT_GONE)
+    if (body.failed)
+        net_stream_abort(s);
+    else if (net_stream_send(s, &head, &part, 1, true) == NET_SENT_GONE)
         log_event(LOG_DEBUG, "client.gone", "before its error could be sent");
     buf_done(&body);
 }

@@ -19,7 +19,8 @@ enum step_result respond_model(struct exchange *x, struct slice name);
 /* The answer to a CORS preflight. */
 void respond_preflight(struct exchange *x);
 
-/* The head of a stream, as it will be sent with the first bytes; its fields are the worker's. */
-void respond_stream_head(struct exchange *x, struct net_answer *ret);
+/* The head of a stream, as it will be sent with the first bytes; its fields are the worker's.
+ * False: no memory. */
+NODISCARD bool respond_stream_head(struct exchange *x, struct net_answer *ret);
 
 #endif

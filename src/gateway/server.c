@@ -39,7 +39,7 @@ static void on_request(struct net_stream *s, const struct http_head *h, void *ct
         return;
     struct exchange *x = exchange_new(w);
     if (x == NULL) {
-        respond_without_exchange(s, GW_NO_MEMORY);
+        respond_without_exchange(s, w->pages_n < SLOT_PAGES ? GW_NO_MEMORY : GW_TOO_MANY_OPEN);
         return;
     }
     x->client = s;

@@ -5,17 +5,23 @@
 #include "inflate.h"
 #include "worker.h"
 
+/* Why it was cut short; GW_OK: it was not, or its answer was out already. */
+static enum gw_error cut_short(const struct exchange *x)
+{
+    return x->stage == STAGE_ENDED ? GW_OK : x->cancelled;
+}
+
 /* The status that stands for the exchange in logs and metrics. */
 static unsigned final_status(const struct exchange *x)
 {
-    if (x->cancelled != GW_OK)
+    if (cut_short(x) != GW_OK)
         return gw_error_row(x->cancelled)->status;
     return x->status != 0 ? x->status : gw_error_row(x->error)->status;
 }
 
 static const char *reason(const struct exchange *x)
 {
-    if (x->cancelled != GW_OK)
+    if (cut_short(x) != GW_OK)
         return gw_error_row(x->cancelled)->code;
     return x->error == GW_OK ? "complete" : gw_error_row(x->error)->code;
 }
@@ -70,8 +76,8 @@ static void put_client(struct json_writer *w, const struct exchange *x)
     jw_field_string(w, "client", net_addr_text(&x->peer, text));
     if (x->key != NULL)
         jw_field_string(w, "key", x->key->name);
-    if (x->child != NULL)
-        jw_field_string(w, "purpose", slice_str(x->child->purpose));
+    if (x->purpose != NULL)
+        jw_field_string(w, "purpose", slice_str(x->purpose));
     jw_field_string(w, "method", slice_str(http_method_text(x->method)));
     jw_field_string(w, "path", x->path);
 }
@@ -141,7 +147,7 @@ static void count(struct exchange *x)
         metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
     metric_count(m, MP_BYTES_IN, x->bytes_in);
     metric_count(m, MP_BYTES_OUT, x->bytes_out);
-    if (x->cancelled == GW_CLIENT_GONE)
+    if (cut_short(x) == GW_CLIENT_GONE)
         metric_count(m, MP_CANCELLED, 1);
     if (x->attempts_n == 0)
         return;
@@ -178,13 +184,14 @@ void exchange_settle(struct exchange *x)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
     if (x->attempt != NULL)
-        attempt_end(x->attempt, x->cancelled != GW_OK ? x->cancelled : x->error);
+        attempt_end(x->attempt, cut_short(x) != GW_OK ? x->cancelled : x->error);
     end_children(x);
     if (log_access_on())
         write_log(x);
     count(x);
     struct child *child = x->child;
+    bool whole = x->stage == STAGE_ENDED;
     release(x);
     if (child != NULL)
-        child_settled(child);
+        child_settled(child, whole);
 }

@@ -96,10 +96,13 @@ static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void 
 {
     struct worker *w = ctx;
     struct gate *gate = msg->ptr;
-    struct exchange *x = &w->pages[msg->slot / SLOT_PAGE][msg->slot % SLOT_PAGE];
+    uint32_t slot = (uint32_t)msg->slot, attempt = (uint32_t)(msg->slot >> 32);
+    struct exchange *x = &w->pages[slot / SLOT_PAGE][slot % SLOT_PAGE];
     (void)loop;
-    bool waits = x->generation == msg->generation && x->wait == WAIT_PLACE &&
-                 x->attempt->target.provider->gate == gate;
+    /* An earlier attempt's place is not the present one's, though it be at the same gate: that one
+     * still stands in the queue. */
+    bool waits =
+        x->generation == msg->generation && x->wait == WAIT_PLACE && x->attempt->number == attempt;
     if (waits) {
         x->attempt->holds_place = true;
         exchange_wake(x, WAIT_PLACE);
@@ -139,6 +142,20 @@ static void on_drain(struct net_loop *loop, const struct mailbox_msg *msg, void 
     }
 }
 
+/* Cancels the first exchange that is not yet: the end of one may be the end of others, its
+ * children. False: there is none. */
+static bool cancel_one(struct worker *w)
+{
+    list_foreach (it, &w->open) {
+        struct exchange *x = container_of(it, struct exchange, node);
+        if (x->cancelled != GW_OK)
+            continue; /* its job still runs */
+        exchange_cancel(x, GW_SHUTTING_DOWN);
+        return true;
+    }
+    return false;
+}
+
 static void on_stop(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
 {
     struct worker *w = ctx;
@@ -146,8 +163,8 @@ static void on_stop(struct net_loop *loop, const struct mailbox_msg *msg, void *
     for (size_t i = 0; i < w->listeners_n; i++)
         net_listener_free(w->listeners[i]); /* which ends their exchanges */
     w->listeners_n = 0;
-    list_foreach (it, &w->open)
-        exchange_cancel(container_of(it, struct exchange, node), GW_SHUTTING_DOWN);
+    while (cancel_one(w)) {
+    }
     net_loop_stop(loop);
 }
 
@@ -342,25 +359,10 @@ int64_t gateway_busy_since(const struct gateway *g, unsigned i)
 void gateway_metrics(struct buf *out, void *gateway)
 {
     const struct gateway *g = gateway;
-    const struct {
-        const char *name, *help;
-        enum metric_kind kind;
-        double value;
-    } rows[] = {
-        {"weir_client_connections", "Open connections of clients", METRIC_GAUGE,
-         (double)g->counts.open},
-        {"weir_client_connections_total", "Connections accepted", METRIC_COUNTER,
-         (double)g->counts.accepted},
-        {"weir_client_connections_refused_total", "Connections over a cap", METRIC_COUNTER,
-         (double)g->counts.refused},
-        {"weir_exchanges_open", "Requests under way", METRIC_GAUGE, (double)g->open},
-        {"weir_body_memory_bytes", "Memory held by request bodies and queued output", METRIC_GAUGE,
-         (double)g->budget.used_bytes},
-        {"weir_log_dropped_total", "Log lines dropped because the output was blocked",
-         METRIC_COUNTER, (double)log_dropped()},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        metric_put_header(out, rows[i].name, rows[i].kind, rows[i].help);
-        metric_put_sample(out, rows[i].name, NULL, SLICE_NONE, rows[i].value);
-    }
+    metric_put(out, MS_CONNECTIONS, (double)g->counts.open);
+    metric_put(out, MS_ACCEPTED, (double)g->counts.accepted);
+    metric_put(out, MS_CONN_REFUSED, (double)g->counts.refused);
+    metric_put(out, MS_EXCHANGES, (double)g->open);
+    metric_put(out, MS_BODY_MEMORY, (double)g->budget.used_bytes);
+    metric_put(out, MS_LOG_DROPPED, (double)log_dropped());
 }

@@ -14,8 +14,8 @@
 #define GW_MSG_DRAIN    (NET_MSG_FREE + 2)
 #define GW_MSG_STOP     (NET_MSG_FREE + 3)
 
-#define SLOT_PAGE 64u /* exchanges are made in pages and reused, so that late messages find them   \
-                       */
+/* Exchanges are made in pages and reused, so that late messages find them. */
+#define SLOT_PAGE  64u
 #define SLOT_PAGES 4096u
 
 /* A snapshot and how many of this worker's exchanges use it: counted here, so that the shared

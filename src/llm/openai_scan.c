@@ -1,5 +1,6 @@
 /* What an answer or a streamed event in OpenAI's dialect says. openai_scan_event runs once per
  * event of every stream: one pass over the members, no allocation. */
+#include "base/json_write.h"
 #include "openai_internal.h"
 
 #define TOKENS_MAX ((int64_t)1 << 48) /* larger figures are nonsense, and would overflow prices */
@@ -24,6 +25,7 @@ enum root_member {
     ROOT_DATA,
     ROOT_ERROR,
     ROOT_MODEL,
+    ROOT_OBFUSCATION,
     ROOT_OBJECT,
     ROOT_USAGE,
     ROOT_X_GROQ,
@@ -45,6 +47,7 @@ static int root_member_of(struct slice k)
             return ROOT_OBJECT;
         return KEY_IS(k, "x_groq") ? ROOT_X_GROQ : -1;
     case 7: return KEY_IS(k, "choices") ? ROOT_CHOICES : -1;
+    case 11: return KEY_IS(k, "obfuscation") ? ROOT_OBFUSCATION : -1;
     default: return -1;
     }
 }
@@ -55,6 +58,7 @@ struct scanner {
     const struct llm_provider *provider;
     struct llm_scan *ret;
     uint32_t key[ROOT_N]; /* nodes of the keys; 0: absent */
+    uint32_t text;        /* the last string that is content; 0: none */
 };
 
 /* The value of a top-level member, or 0 where it is absent or null. */
@@ -187,12 +191,23 @@ static int content_member_of(struct slice k)
     return found ? 0 : -1;
 }
 
-static bool has_content(const struct json_doc *d, uint32_t node)
+/* has_something, and if that is a string, then it is one that may differ from event to event. */
+static bool is_content(struct scanner *s, uint32_t node)
 {
+    if (!has_something(s->d, node))
+        return false;
+    if (json_type_at(s->d, node) == JSON_STRING)
+        s->text = node;
+    return true;
+}
+
+static bool has_content(struct scanner *s, uint32_t node)
+{
+    const struct json_doc *d = s->d;
     if (json_type_at(d, node) != JSON_OBJECT)
         return false;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        if (llm_key(d, k, content_member_of) == 0 && has_something(d, k + 1))
+        if (llm_key(d, k, content_member_of) == 0 && is_content(s, k + 1))
             return true;
     }
     return false;
@@ -227,8 +242,8 @@ static bool read_choice(struct scanner *s, uint32_t node)
         return false;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
         switch (llm_key(d, k, choice_member_of)) {
-        case 'd': content |= has_content(d, k + 1); break;
-        case 't': content |= has_something(d, k + 1); break;
+        case 'd': content |= has_content(s, k + 1); break;
+        case 't': content |= is_content(s, k + 1); break;
         case 'f': read_finish_reason(s, k + 1); break;
         default: break;
         }
@@ -314,19 +329,134 @@ static bool open_scan(struct json_parser *p, struct slice text, struct json_doc 
     return json_parse(p, text, JSON_ALLOW_LONE_SURROGATES, d) == JSON_OK;
 }
 
+static bool scan_event(struct scanner *s, struct json_parser *p, struct slice data,
+                       struct json_doc *d)
+{
+    struct llm_scan *ret = s->ret;
+    if (unlikely(slice_starts(data, SLICE("[DONE]")))) {
+        *ret = (struct llm_scan){.done = true, .usage = LLM_USAGE_NONE};
+        return true;
+    }
+    if (!open_scan(p, data, d, ret) || !scan(s))
+        return false;
+    uint32_t choices = root_value(s, ROOT_CHOICES);
+    ret->usage_only = ret->has_usage && (choices == 0 || !has_something(d, choices));
+    return true;
+}
+
 bool openai_scan_event(struct json_parser *p, struct arena *a, const struct llm_provider *provider,
                        struct slice data, struct llm_scan *ret)
 {
     struct json_doc d;
     struct scanner s = {.d = &d, .a = a, .provider = provider, .ret = ret};
-    if (unlikely(slice_starts(data, SLICE("[DONE]")))) {
-        *ret = (struct llm_scan){.done = true, .usage = LLM_USAGE_NONE};
+    return scan_event(&s, p, data, &d);
+}
+
+static void add_hole(struct llm_repeat *last, struct slice data, struct slice text)
+{
+    uint16_t from = (uint16_t)(text.p - data.p), to = (uint16_t)(from + text.n);
+    unsigned at = last->holes++;
+    if (at > 0 && last->hole[0].from > from) {
+        last->hole[1] = last->hole[0];
+        at = 0;
+    }
+    last->hole[at].from = from;
+    last->hole[at].to = to;
+}
+
+/* Keeps an event that says nothing but some text. OpenAI pads such events to hide how long the text
+ * is ("obfuscation"), so that two strings differ each time. */
+static void remember(struct llm_repeat *last, const struct scanner *s, struct slice data)
+{
+    const struct llm_scan *scan = s->ret;
+    if (s->text == 0 || data.n > LLM_REPEAT_MAX || scan->finished || scan->has_usage ||
+        scan->is_error)
+        return;
+    memcpy(last->text, data.p, data.n);
+    last->n = (uint16_t)data.n;
+    last->holes = 0;
+    last->scan = *scan;
+    if (scan->model.p != NULL)
+        last->scan.model.p = last->text + (scan->model.p - data.p);
+    add_hole(last, data, json_inner(s->d, s->text));
+    uint32_t padding = root_value(s, ROOT_OBFUSCATION);
+    if (padding != 0 && json_type_at(s->d, padding) == JSON_STRING && has_something(s->d, padding))
+        add_hole(last, data, json_inner(s->d, padding));
+}
+
+/* How many bytes at the start of `s` can be no end of a string and need no closer look: plain ones,
+ * escapes of two letters, and valid UTF-8. */
+static size_t text_length(struct slice s)
+{
+    size_t i = json_plain(s);
+    while (i < s.n) {
+        size_t end = i;
+        while (end < s.n && (signed char)s.p[end] < 0)
+            end++;
+        if (end > i && !utf8_valid(slice_of(s.p + i, end - i)))
+            return i;
+        if (end == i && s.n - i > 1 && s.p[i] == '\\' &&
+            memchr("\"\\/bfnrt", s.p[i + 1], 8) != NULL)
+            end = i + 2;
+        if (end == i)
+            return i;
+        i = end + json_plain(slice_from(s, end));
+    }
+    return i;
+}
+
+/* Is `data` the latest event with other, non-empty texts in its holes? Tells how much each has
+ * grown. */
+static bool repeats(const struct llm_repeat *last, struct slice data, int32_t grown[2])
+{
+    size_t at = 0;
+    if (last->n == 0)
+        return false;
+    for (unsigned i = 0; i < last->holes; i++) {
+        size_t same = last->hole[i].from - at;
+        if (data.n < same || memcmp(data.p, last->text + at, same) != 0)
+            return false;
+        data = slice_from(data, same);
+        size_t n = text_length(data); /* ends at a quote, which is in what follows */
+        if (n == 0)
+            return false;
+        grown[i] = (int32_t)n - (last->hole[i].to - last->hole[i].from);
+        data = slice_from(data, n);
+        at = last->hole[i].to;
+    }
+    return data.n == last->n - at && memcmp(data.p, last->text + at, data.n) == 0;
+}
+
+/* Where what stood at `at` is now. */
+static uint32_t moved(const struct llm_repeat *last, uint32_t at, const int32_t grown[2])
+{
+    int32_t by = 0;
+    for (unsigned i = 0; i < last->holes; i++)
+        by += last->hole[i].to <= at ? grown[i] : 0;
+    return (uint32_t)((int32_t)at + by);
+}
+
+bool openai_scan_next_event(struct llm_repeat *last, struct json_parser *p, struct arena *a,
+                            const struct llm_provider *provider, struct slice data,
+                            struct llm_scan *ret)
+{
+    struct json_doc d;
+    struct scanner s = {.d = &d, .a = a, .provider = provider, .ret = ret};
+    int32_t grown[2];
+    if (repeats(last, data, grown)) {
+        const struct llm_span *was = &last->scan.usage_member;
+        *ret = last->scan;
+        if (was->value_end > 0)
+            ret->usage_member = (struct llm_span){
+                moved(last, was->key, grown), moved(last, was->key_end, grown),
+                moved(last, was->value, grown), moved(last, was->value_end, grown)};
+        if (ret->model.p != NULL)
+            ret->model.p = data.p + moved(last, (uint32_t)(ret->model.p - last->text), grown);
         return true;
     }
-    if (!open_scan(p, data, &d, ret) || !scan(&s))
+    if (!scan_event(&s, p, data, &d))
         return false;
-    uint32_t choices = root_value(&s, ROOT_CHOICES);
-    ret->usage_only = ret->has_usage && (choices == 0 || !has_something(&d, choices));
+    remember(last, &s, data);
     return true;
 }
 

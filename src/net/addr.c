@@ -8,23 +8,35 @@
 
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
+/* An IPv4 address mapped into IPv6 is an IPv4 address. */
+static void unmap(struct net_addr *a)
+{
+    if (a->family != AF_INET6 || memcmp(a->bytes, v4_mapped, sizeof v4_mapped) != 0)
+        return;
+    a->family = AF_INET;
+    memmove(a->bytes, a->bytes + 12, 4);
+    memset(a->bytes + 4, 0, 12);
+}
+
+struct net_addr net_addr_of_ip(uint8_t family, const void *bytes, uint16_t port)
+{
+    struct net_addr a = {.family = family, .port = port};
+    memcpy(a.bytes, bytes, family == AF_INET ? 4 : 16);
+    unmap(&a);
+    return a;
+}
+
 struct net_addr net_addr_of(const struct sockaddr *sa)
 {
-    struct net_addr a = {.family = (uint8_t)sa->sa_family};
     if (sa->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
-        memcpy(a.bytes, &in->sin_addr, 4);
-        a.port = ntohs(in->sin_port);
-    } else if (sa->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
-        a.port = ntohs(in6->sin6_port);
-        memcpy(a.bytes, &in6->sin6_addr, 16);
-        if (memcmp(a.bytes, v4_mapped, 12) == 0) {
-            a.family = AF_INET;
-            memmove(a.bytes, a.bytes + 12, 4);
-        }
+        return net_addr_of_ip(AF_INET, &in->sin_addr, ntohs(in->sin_port));
     }
-    return a;
+    if (sa->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+        return net_addr_of_ip(AF_INET6, &in6->sin6_addr, ntohs(in6->sin6_port));
+    }
+    return (struct net_addr){.family = (uint8_t)sa->sa_family};
 }
 
 socklen_t net_addr_sockaddr(const struct net_addr *a, struct sockaddr_storage *ret)
@@ -65,20 +77,18 @@ struct slice net_addr_text(const struct net_addr *a, char out[NET_ADDR_TEXT])
 bool net_addr_parse(struct slice text, uint16_t port, struct net_addr *ret)
 {
     char s[NET_ADDR_TEXT];
-    struct net_addr a = {.port = port};
-    if (text.n >= 2 && text.p[0] == '[' && text.p[text.n - 1] == ']')
+    uint8_t bytes[16];
+    bool bracketed = text.n >= 2 && text.p[0] == '[' && text.p[text.n - 1] == ']';
+    if (bracketed)
         text = slice_of(text.p + 1, text.n - 2);
-    if (text.n == 0 || text.n >= sizeof s)
+    if (text.n == 0 || text.n >= sizeof s || memchr(text.p, '\0', text.n) != NULL)
         return false;
     memcpy(s, text.p, text.n);
     s[text.n] = '\0';
-    if (inet_pton(AF_INET, s, a.bytes) == 1)
-        a.family = AF_INET;
-    else if (inet_pton(AF_INET6, s, a.bytes) == 1)
-        a.family = AF_INET6;
-    else
+    uint8_t family = memchr(s, ':', text.n) != NULL ? AF_INET6 : AF_INET;
+    if ((bracketed && family == AF_INET) || inet_pton(family, s, bytes) != 1)
         return false;
-    *ret = a;
+    *ret = net_addr_of_ip(family, bytes, port);
     return true;
 }
 
@@ -115,12 +125,12 @@ bool net_prefix_parse(struct slice text, struct net_prefix *ret)
     struct net_prefix p;
     if (!net_addr_parse(head, 0, &p.addr))
         return false;
-    unsigned all = p.addr.family == AF_INET ? 32 : 128;
+    bool v6 = slice_find(head, ':') >= 0, mapped = v6 && p.addr.family == AF_INET;
     if (head.n == text.n)
-        bits = all;
-    else if (!slice_to_u64(rest, &bits) || bits > all)
+        bits = v6 ? 128 : 32;
+    else if (!slice_to_u64(rest, &bits) || bits > (v6 ? 128 : 32) || (mapped && bits < 96))
         return false;
-    p.bits = (unsigned)bits;
+    p.bits = (unsigned)bits - (mapped ? 96 : 0);
     *ret = p;
     return true;
 }

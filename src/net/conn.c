@@ -1,20 +1,28 @@
 /* Sockets: reading into the shared window, writing without copies while the kernel takes it. */
 #include "conn.h"
 
+#include <sys/socket.h>
+
 #include "base/mem.h"
 #include "tls.h"
 
-#define CONN_MAGIC 0x434f4e4eu
+#define CONN_MAGIC  0x434f4e4eu
+#define CHATTER_MAX ((size_t)65536)
 
 /* Output that the kernel has not taken yet: what a uv_write carries now, and what came after it. */
 struct conn_output {
     uv_write_t req;
     struct conn *conn;
     struct block flying, queued;
-    bool shutdown; /* end our direction when all is gone */
+    size_t appended; /* bytes that were given to it */
+    size_t taken;    /* of them, bytes that the kernel had taken when last looked */
+    int64_t taken_ns;
+    size_t chatter; /* bytes of TLS' own that the peer asked for, and does not take */
+    bool shutdown;  /* end our direction when all is gone */
 };
 
 static void flush_queued(struct conn *c);
+static void output_failed(struct conn *c, int err);
 
 int conn_init(struct conn *c, struct net_loop *loop, int family, const struct conn_ops *ops)
 {
@@ -37,6 +45,7 @@ static void end_input(struct conn *c, int err)
     if (c->closing || c->ended)
         return;
     c->ended = true;
+    c->mute |= err != 0;
     conn_read_stop(c);
     c->ops->on_end(c, err);
 }
@@ -52,9 +61,12 @@ static bool on_tls_secured(void *ctx)
     return !c->closing;
 }
 
+/* What TLS has to say goes out first: whoever takes the data may write to other sessions, and all
+ * of them share one output. */
 static bool on_tls_plain(void *ctx, struct slice plain)
 {
     struct conn *c = ctx;
+    flush_cipher(c);
     c->ops->on_data(c, plain);
     return !c->closing;
 }
@@ -65,10 +77,11 @@ static void feed_tls(struct conn *c, struct slice data)
     if (c->closing)
         return;
     flush_cipher(c);
-    if (r == TLS_CLOSED)
-        end_input(c, 0);
-    else if (r == TLS_FAILED)
+    bool deaf = c->output != NULL && c->output->chatter > CHATTER_MAX;
+    if (r == TLS_FAILED || deaf)
         end_input(c, CONN_BAD_TLS);
+    else if (r == TLS_CLOSED)
+        end_input(c, 0);
 }
 
 void conn_feed(struct conn *c, struct slice data)
@@ -124,7 +137,9 @@ static void do_shutdown(struct conn *c)
         tls_close_notify(c->tls);
         flush_cipher(c);
     }
-    if (c->output == NULL && uv_fileno(&c->h.any, &fd) == 0)
+    if (c->output != NULL)
+        c->output->shutdown = true; /* close_notify waits */
+    else if (uv_fileno(&c->h.any, &fd) == 0)
         shutdown(fd, SHUT_WR);
 }
 
@@ -136,7 +151,7 @@ static void on_written(uv_write_t *req, int status)
         return; /* on_closed frees the output */
     net_now(c->loop);
     if (status < 0) {
-        end_input(c, status);
+        output_failed(c, status);
         return;
     }
     block_free(&c->loop->blocks, &o->flying);
@@ -148,8 +163,15 @@ static void on_written(uv_write_t *req, int status)
     output_free(c);
     if (end)
         do_shutdown(c);
-    else
+    if (c->output == NULL)
         c->ops->on_drain(c);
+}
+
+/* The peer takes nothing any more, even if it had ended its own direction in order. */
+static void output_failed(struct conn *c, int err)
+{
+    c->ended = false;
+    end_input(c, err);
 }
 
 /* Sends what was queued while another write was flying. */
@@ -161,7 +183,7 @@ static void flush_queued(struct conn *c)
     uv_buf_t b = uv_buf_init(o->flying.p, (unsigned)o->flying.n);
     int err = uv_write(&o->req, &c->h.stream, &b, 1, on_written);
     if (err < 0)
-        end_input(c, err);
+        output_failed(c, err);
 }
 
 static bool append_block(struct conn *c, struct block *b, const uv_buf_t *parts, unsigned n)
@@ -185,7 +207,10 @@ static enum net_io queue_first(struct conn *c, uv_buf_t *parts, unsigned n, bool
         return NET_FAIL;
     o->conn = c;
     o->req.data = o;
+    o->taken_ns = net_now(c->loop);
     c->output = o;
+    for (unsigned i = 0; i < n; i++)
+        o->appended += parts[i].len;
     uv_buf_t one;
     if (!stable) {
         if (!append_block(c, &o->flying, parts, n)) {
@@ -220,9 +245,10 @@ static enum net_io write_raw(struct conn *c, uv_buf_t *parts, unsigned n, unsign
 {
     const uv_buf_t *first = parts;
     if (c->output != NULL) {
-        if (append_block(c, &c->output->queued, parts, n))
-            return NET_WAIT;
-        return NET_FAIL;
+        size_t before = c->output->queued.n;
+        bool ok = append_block(c, &c->output->queued, parts, n);
+        c->output->appended += c->output->queued.n - before;
+        return ok ? NET_WAIT : NET_FAIL;
     }
     int sent = uv_try_write(&c->h.stream, parts, n);
     if (sent < 0 && sent != UV_EAGAIN)
@@ -240,6 +266,8 @@ static void flush_cipher(struct conn *c)
     uv_buf_t b = uv_buf_init((char *)(uintptr_t)out.p, (unsigned)out.n);
     if (!c->closing)
         (void)write_raw(c, &b, 1, 1);
+    if (c->output != NULL)
+        c->output->chatter += out.n;
     tls_output_reset(c->loop);
 }
 
@@ -270,6 +298,16 @@ enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n, un
     return write_raw(c, bufs, n, stable_from);
 }
 
+int64_t conn_stalled_since(struct conn *c)
+{
+    struct conn_output *o = c->output;
+    size_t taken = o->appended - o->queued.n - uv_stream_get_write_queue_size(&c->h.stream);
+    if (taken > o->taken)
+        o->taken_ns = net_now(c->loop);
+    o->taken = taken;
+    return o->taken_ns;
+}
+
 void conn_shutdown(struct conn *c)
 {
     if (c->closing)
@@ -289,12 +327,22 @@ static void on_handle_closed(uv_handle_t *h)
     c->ops->on_closed(c);
 }
 
+void conn_break(struct conn *c)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    uv_os_fd_t fd;
+    if (!c->closing && uv_fileno(&c->h.any, &fd) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    c->mute = true;
+    conn_close(c);
+}
+
 void conn_close(struct conn *c)
 {
     CHECK_MAGIC(c, CONN_MAGIC);
     if (c->closing)
         return;
-    if (c->tls != NULL && c->output == NULL && !c->ended) {
+    if (c->tls != NULL && c->output == NULL && !c->mute) {
         tls_close_notify(c->tls);
         flush_cipher(c);
     }

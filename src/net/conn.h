@@ -28,7 +28,7 @@ struct conn_ops {
     void (*on_data)(struct conn *c, struct slice data);
     /* Nothing more will be read. 0: the peer ended in order; else a libuv error or CONN_*. */
     void (*on_end)(struct conn *c, int err);
-    /* Queued output has gone to the kernel. */
+    /* Queued output has gone to the kernel; after conn_shutdown our direction has ended now. */
     void (*on_drain)(struct conn *c);
     /* After conn_close, when the memory may go. */
     void (*on_closed)(struct conn *c);
@@ -40,6 +40,7 @@ struct tls_session;
 struct conn {
     uint32_t magic;
     bool reading, closing, ended;
+    bool mute; /* the peer takes nothing more, or is to hear no more */
     struct net_loop *loop;
     const struct conn_ops *ops;
     struct tls_session *tls;    /* NULL: plain */
@@ -68,6 +69,9 @@ void conn_read_stop(struct conn *c);
 NODISCARD enum net_io conn_write(struct conn *c, const struct slice *parts, unsigned n,
                                  unsigned stable_from);
 
+/* Since when the peer has taken none of the queued output, as far as calls of this function saw. */
+int64_t conn_stalled_since(struct conn *c);
+
 /* Is output queued? */
 static inline bool conn_full(const struct conn *c)
 {
@@ -79,6 +83,10 @@ void conn_shutdown(struct conn *c);
 
 /* Closes at once; queued output is dropped. Harmless when closing already. */
 void conn_close(struct conn *c);
+
+/* The same, so that the peer cannot take what it has for the whole: no close_notify, and a reset.
+ */
+void conn_break(struct conn *c);
 
 /* Takes over the TLS session and starts the handshake; reading must be on. */
 void conn_start_tls(struct conn *c, struct tls_session *tls);

@@ -90,11 +90,14 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
         s = mem_calloc(1, sizeof *s);
         if (s == NULL)
             return; /* the query times out */
+        if (uv_poll_init_socket(&dns->loop->uv, &s->poll, fd) != 0) {
+            mem_free(s);
+            return;
+        }
         s->dns = dns;
         s->fd = fd;
-        list_push_back(&dns->sockets, &s->node);
-        uv_poll_init_socket(&dns->loop->uv, &s->poll, fd);
         s->poll.data = s;
+        list_push_back(&dns->sockets, &s->node);
     }
     uv_poll_start(&s->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0),
                   on_socket_ready);
@@ -148,12 +151,13 @@ static struct net_dns *dns_new(struct net_loop *loop)
 static void answer_waiters(struct entry *e, const char *error)
 {
     struct list waiting;
+    struct dns_addrs addrs = e->addrs; /* who is called may ask for so many names that `e` goes */
     list_init(&waiting);
     for (struct list *it; (it = list_pop_front(&e->waiting)) != NULL;)
         list_push_back(&waiting, it);
     for (struct list *it; (it = list_pop_front(&waiting)) != NULL;) {
         struct dns_query *q = container_of(it, struct dns_query, node);
-        q->done(q, e->addrs.n > 0 ? &e->addrs : NULL, error);
+        q->done(q, addrs.n > 0 ? &addrs : NULL, error);
     }
 }
 
@@ -277,6 +281,10 @@ void dns_resolve(struct net_loop *loop, struct slice host, struct dns_query *q, 
     }
     if (!e->asking && net_now(loop) < e->expires_ns) {
         done(q, e->addrs.n > 0 ? &e->addrs : NULL, "name not found");
+        return;
+    }
+    if (e->asking && e->addrs.n > 0 && !timer_armed(&e->stale)) { /* the resolver had its time */
+        done(q, &e->addrs, NULL);
         return;
     }
     list_push_back(&e->waiting, &q->node);

@@ -157,11 +157,13 @@ ptrdiff_t http_percent_decode(struct slice s, char *out)
         if (c == '%') {
             int hi = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
             int lo = hi >= 0 ? hex_digit(s.p[i + 2]) : -1;
-            if (lo < 0 || (hi == 0 && lo == 0))
+            if (lo < 0)
                 return -1;
             c = (char)(hi << 4 | lo);
             i += 2;
         }
+        if (c == '\0')
+            return -1;
         out[n++] = c;
     }
     return (ptrdiff_t)n;

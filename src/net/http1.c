@@ -3,12 +3,16 @@
  * therefore change no answer. */
 #include "http1.h"
 
+#include "net/addr.h"
+
 /* Bits of byte_class. */
 #define C_TCHAR  1 /* RFC 9110 token */
 #define C_VALUE  2 /* field value: VCHAR, obs-text, SP, HTAB */
 #define C_TARGET 4 /* request target: printable ASCII without '#' and quotes that need encoding */
 #define C_HOST   8 /* reg-name, IP literal, port */
 #define C_HEX    16
+
+#define START_LINE_MAX (HTTP_TARGET_MAX + 64) /* with method and version */
 
 #define ALPHA_NUM (C_TCHAR | C_VALUE | C_TARGET | C_HOST)
 #define RANGE_10(first, v)                                                                         \
@@ -108,14 +112,13 @@ bool http1_is_value(struct slice s)
     return span(s, C_VALUE) == s.n;
 }
 
-#define START_LINE_MAX (HTTP_TARGET_MAX + 64)
-
 static int too_large(struct slice s)
 {
     struct slice start = slice_of(s.p, MIN_OF(s.n, START_LINE_MAX));
     if (slice_find(start, '\n') >= 0)
         return -431;
-    return slice_find(start, ' ') >= 0 ? -414 : -501; /* the target, or even the method, has no end */
+    return slice_find(start, ' ') >= 0 ? -414
+                                       : -501; /* the target, or even the method, has no end */
 }
 
 /* A method is a token: anything else is refused before its line is complete. */
@@ -131,7 +134,8 @@ static bool has_version(struct slice line)
     return line.n > 9 && memcmp(line.p + line.n - 9, " HTTP/", 6) == 0;
 }
 
-/* Each verdict depends on bytes up to the one that brings it about, never on how many came along. */
+/* Each verdict depends on bytes up to the one that brings it about, never on how many came along.
+ */
 int http1_head_length(enum http1_kind kind, struct slice s, size_t *scanned)
 {
     if (kind == HTTP1_REQUEST && *scanned == 0 && !plausible_start(s))
@@ -300,7 +304,8 @@ static bool valid_authority(struct slice s)
     struct slice port = s;
     if (*s.p == '[') {
         ptrdiff_t close = slice_find(s, ']');
-        if (close < 0)
+        struct net_addr literal;
+        if (close < 0 || !net_addr_parse(slice_of(s.p, (size_t)close + 1), 0, &literal))
             return false;
         port = slice_from(s, (size_t)close + 1);
         if (port.n > 0 && *port.p != ':')

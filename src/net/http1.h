@@ -5,7 +5,8 @@
 
 #include "net/http.h"
 
-/* Only bytes of a token (RFC 9110 5.6.2), and at least one / only bytes that a field value may have. */
+/* Only bytes of a token (RFC 9110 5.6.2), and at least one / only bytes that a field value may
+ * have. */
 bool http1_is_token(struct slice s);
 bool http1_is_value(struct slice s);
 

@@ -73,7 +73,8 @@ static int on_trailer(struct http1_chunked *c, char ch)
     }
     if (((uint8_t)ch < 0x20 && ch != '\t') || ch == 0x7F)
         return -1;
-    if (!c->trailer_name && (ch == ' ' || ch == '\t' || (ch == ':' && c->line == 0)))
+    bool token = http1_is_token(slice_of(&ch, 1));
+    if (!c->trailer_name && (c->line == 0 || ch != ':') && !token)
         return -1;
     c->trailer_name |= ch == ':';
     c->line++;

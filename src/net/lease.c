@@ -157,7 +157,9 @@ bool net_lease_write(struct net_lease *l, struct slice piece, bool last)
     if (piece.n > 0)
         parts[n++] = piece;
     if (chunked && (piece.n > 0 || last))
-        parts[n++] = !last ? SLICE("\r\n") : piece.n > 0 ? SLICE("\r\n0\r\n\r\n") : SLICE("0\r\n\r\n");
+        parts[n++] = !last         ? SLICE("\r\n")
+                     : piece.n > 0 ? SLICE("\r\n0\r\n\r\n")
+                                   : SLICE("0\r\n\r\n");
     enum net_io io = n > 0 ? conn_write(&l->conn->conn, parts, n, n) : NET_OK;
     l->body_sent = last;
     if (io == NET_FAIL) {
@@ -199,8 +201,8 @@ static int collect_head(struct upstream_conn *uc, struct slice *data, struct sli
 {
     size_t before = uc->head.n;
     *ret = *data;
-    if (before > 0) {
-        buf_slice(&uc->head, *data);
+    if (before > 0) { /* behind the head there may be much of the body: no more than fits */
+        buf_append(&uc->head, data->p, MIN_OF(data->n, uc->head.cap - before));
         *ret = buf_view(&uc->head);
     }
     int n = uc->head.failed ? -1 : http1_head_length(HTTP1_ANSWER, *ret, &uc->scanned);
@@ -240,6 +242,7 @@ static bool read_head(struct upstream_conn *uc, struct slice *data)
         return uc->lease == l;
     }
     set_framing(uc, &h);
+    l->body_sent = l->phase == LEASE_HEAD;
     lease_enter(l, LEASE_BODY);
     l->ops->on_head(l, &h);
     buf_done(&uc->head);

@@ -76,6 +76,16 @@ static int init_handles(struct net_loop *loop)
     return uv_async_init(&loop->uv, &loop->wake, on_wake);
 }
 
+/* What others sent too late holds references and places under caps. */
+static void drop_messages(struct net_loop *loop)
+{
+    struct mailbox_msg msg;
+    while (mailbox_take(loop->mailbox, &msg)) {
+        if (msg.kind < NET_MSG_FREE)
+            loop->handlers[msg.kind].fn(loop, &msg, loop->handlers[msg.kind].ctx);
+    }
+}
+
 int net_loop_init(struct net_loop *loop, uint32_t mailbox_size, struct block_budget *budget)
 {
     *loop = (struct net_loop){.magic = LOOP_MAGIC, .alarm_ns = INT64_MAX};
@@ -137,6 +147,7 @@ void net_loop_done(struct net_loop *loop)
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
+    drop_messages(loop);
     timers_done(&loop->timers);
     arena_pool_done(&loop->arenas);
     block_pool_done(&loop->blocks);

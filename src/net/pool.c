@@ -45,6 +45,7 @@ struct pool *pool_get(struct net_loop *loop, struct upstream *u)
         return NULL;
     p->loop = loop;
     p->upstream = upstream_ref(u);
+    u->pools++;
     list_init(&p->all);
     list_init(&p->idle);
     list_init(&p->waiting);
@@ -55,6 +56,7 @@ struct pool *pool_get(struct net_loop *loop, struct upstream *u)
 static void pool_free(struct pool *p)
 {
     SSL_SESSION_free(p->resume);
+    p->upstream->pools--;
     upstream_unref(p->upstream);
     mem_free(p);
 }
@@ -78,7 +80,8 @@ static void on_sweep(struct timer *t)
         struct pool *p = ps->by_id[id];
         if (p == NULL)
             continue;
-        bool retired = p->upstream->refs == 1;
+        unsigned pools = p->upstream->pools; /* read first: more of them means more references */
+        bool retired = p->upstream->refs == pools;
         close_idle(p, retired ? now : now - IDLE_LIMIT_NS);
         if (retired && list_empty(&p->all)) {
             ps->by_id[id] = NULL;
@@ -122,7 +125,7 @@ static void post_grant(struct permit_waiter *w)
 static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
 {
     struct upstream *u = msg->ptr;
-    struct pool *p = loop->pools->by_id[u->id];
+    struct pool *p = loop->pools != NULL ? loop->pools->by_id[u->id] : NULL;
     struct net_lease *found = NULL;
     (void)ctx;
     if (p != NULL) {
@@ -151,12 +154,16 @@ static void on_close_idle(struct net_loop *loop, const struct mailbox_msg *msg, 
     upstream_unref(u);
 }
 
-/* All places are taken: whoever keeps an idle connection is asked to give it up. */
+/* All places are taken: whoever keeps an idle connection is asked to give it up. This thread has
+ * one when `l` cannot use it. */
 static void wait_for_place(struct pool *p, struct net_lease *l)
 {
     lease_enter(l, LEASE_WAIT);
     list_push_back(&p->waiting, &l->waiting);
-    loops_ask_idle(p->loop, p->upstream);
+    if (!list_empty(&p->idle))
+        upstream_conn_close(container_of(p->idle.prev, struct upstream_conn, node));
+    else
+        loops_ask_idle(p->loop, p->upstream);
 }
 
 void pool_serve(struct pool *p, struct net_lease *l)

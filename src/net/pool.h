@@ -11,8 +11,8 @@
 #define POOLS_MAX 4096 /* upstreams per process */
 
 struct upstream {
-    _Atomic unsigned refs;
-    uint32_t id; /* index in each thread's table of pools */
+    _Atomic unsigned refs, pools; /* pools: threads that have one, each with a reference */
+    uint32_t id;                  /* index in each thread's table of pools */
     struct upstream_config config;
     struct slice authority;
     struct permits connections;

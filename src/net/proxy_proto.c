@@ -20,13 +20,9 @@ int proxy_v2_parse(struct slice s, struct net_addr *ret)
         return 0;
     bool local = (p[12] & 15) == 0;
     if (p[13] >> 4 == 1 && length >= 12) {
-        a.family = AF_INET;
-        memcpy(a.bytes, p + 16, 4);
-        a.port = (uint16_t)(p[24] << 8 | p[25]);
+        a = net_addr_of_ip(AF_INET, p + 16, (uint16_t)(p[24] << 8 | p[25]));
     } else if (p[13] >> 4 == 2 && length >= 36) {
-        a.family = AF_INET6;
-        memcpy(a.bytes, p + 16, 16);
-        a.port = (uint16_t)(p[48] << 8 | p[49]);
+        a = net_addr_of_ip(AF_INET6, p + 16, (uint16_t)(p[48] << 8 | p[49]));
     }
     if (!local && a.family != 0)
         *ret = a;

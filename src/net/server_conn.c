@@ -9,11 +9,10 @@
 #include "tls.h"
 
 #define AHEAD_MAX   ((size_t)65536)  /* what a client may send before its turn */
-#define DISCARD_MAX ((int64_t)65536) /* unread body that is worth reading to keep the connection   \
-                                      */
-#define LINGER_NS (2 * NS_PER_S)
-#define MIN_RATE  1000 /* bytes per second of a request body, over the body window */
-#define BLANK_MAX 4    /* bytes of empty lines before a request */
+#define DISCARD_MAX ((int64_t)65536) /* unread body worth reading to keep the connection */
+#define LINGER_NS   (2 * NS_PER_S)
+#define MIN_RATE    1000 /* bytes per second of a request body, over the body window */
+#define BLANK_MAX   4    /* bytes of empty lines before a request */
 
 static const struct conn_ops ops;
 static void process(struct net_stream *s, struct slice data);
@@ -29,19 +28,17 @@ static const struct net_server_limits *limits(const struct net_stream *s)
 }
 
 /* When the client's time is up, or INT64_MAX while it owes us nothing. */
-static int64_t deadline(const struct net_stream *s)
+static int64_t deadline(struct net_stream *s)
 {
-    if (s->state == SC_LINGER)
-        return s->since_ns + LINGER_NS;
     if (conn_full(&s->conn))
-        return s->stalled_ns + limits(s)->write_ns;
+        return conn_stalled_since(&s->conn) + limits(s)->write_ns;
     switch (s->state) {
     case SC_PROXY:
     case SC_HEAD: return s->since_ns + limits(s)->head_ns;
     case SC_IDLE: return s->since_ns + limits(s)->idle_ns;
     case SC_BODY: return s->wants_body ? s->since_ns + limits(s)->body_ns : INT64_MAX;
+    case SC_LINGER: return s->since_ns + LINGER_NS;
     case SC_ANSWER:
-    case SC_LINGER:
     case SC_CLOSING: break;
     }
     return INT64_MAX;
@@ -68,12 +65,17 @@ static void enter(struct net_stream *s, enum sc_state state)
         arm(s);
 }
 
+/* An answer that lasts to the end of the connection must not look complete when it is not. */
 static void close_now(struct net_stream *s)
 {
     if (s->state == SC_CLOSING)
         return;
+    bool cut = s->to_end && (s->state != SC_LINGER || conn_full(&s->conn));
     enter(s, SC_CLOSING);
-    conn_close(&s->conn);
+    if (cut)
+        conn_break(&s->conn);
+    else
+        conn_close(&s->conn);
 }
 
 /* The caller still holds the stream. */
@@ -93,32 +95,27 @@ void server_conn_break(struct net_stream *s, enum net_gone why)
         s->listener->config.ops->on_gone(s, why);
 }
 
-/* Our end is done; what still comes is thrown away, so that the client is not reset before it has
- * read the answer. */
+/* Our end is done once queued output has gone; what still comes is thrown away, so that the client
+ * is not reset before it has read the answer. */
 static void linger(struct net_stream *s)
 {
-    buf_done(&s->in);
+    if (!s->feeding) /* else the caller may still look at a head or a piece in there */
+        buf_done(&s->in);
     enter(s, SC_LINGER);
     conn_shutdown(&s->conn);
-    if (s->conn.ended || conn_read_start(&s->conn) != 0)
+    if (s->conn.ended ? !conn_full(&s->conn) : conn_read_start(&s->conn) != 0)
         close_now(s);
 }
 
 static void on_timer(struct timer *t)
 {
     struct net_stream *s = container_of(t, struct net_stream, timer);
-    int64_t now = net_now(s->conn.loop);
-    if (conn_full(&s->conn)) {
-        size_t queued = uv_stream_get_write_queue_size(&s->conn.h.stream);
-        if (queued < s->queued_seen)
-            s->stalled_ns = now;
-        s->queued_seen = queued;
-    }
-    if (deadline(s) <= now) {
+    int64_t now = net_now(s->conn.loop), end = deadline(s);
+    if (end <= now) {
         server_conn_break(s, NET_GONE_TIMEOUT);
         return;
     }
-    if (!net_timer_set(s->conn.loop, t, MIN_OF(deadline(s), now + limits(s)->idle_ns)))
+    if (!net_timer_set(s->conn.loop, t, MIN_OF(end, now + limits(s)->idle_ns)))
         server_conn_break(s, NET_GONE_TIMEOUT);
 }
 
@@ -157,6 +154,7 @@ static void put_head(struct buf *b, struct net_stream *s, const struct net_answe
     put_status(b, a->status);
     buf_slice(b, a->fields);
     put_date(b);
+    s->headed = true;
     s->chunking = false;
     if (a->content_length >= 0 && !bodiless) {
         buf_lit(b, "Content-Length: ");
@@ -167,6 +165,7 @@ static void put_head(struct buf *b, struct net_stream *s, const struct net_answe
         s->chunking = !s->head_only;
     } else if (!bodiless) {
         s->keep_alive = false; /* an old client reads to the end */
+        s->to_end = !s->head_only;
     }
     if (a->close || s->listener->draining)
         s->keep_alive = false;
@@ -189,6 +188,21 @@ static void next_request(struct net_stream *s)
         process(s, SLICE_NONE);
 }
 
+/* From now on the client owes us its body, and had not to send it before. False: the connection is
+ * broken. */
+static bool want_body(struct net_stream *s)
+{
+    int64_t now = net_now(s->conn.loop);
+    if (s->state != SC_BODY)
+        return true;
+    if (!s->wants_body) {
+        s->body_start_ns += now - s->unwanted_ns;
+        s->since_ns = now;
+    }
+    s->wants_body = true;
+    return conn_read_start(&s->conn) == 0;
+}
+
 static void answer_ended(struct net_stream *s)
 {
     s->answer = ANSWER_DONE;
@@ -202,17 +216,16 @@ static void answer_ended(struct net_stream *s)
         return;
     }
     /* The rest of the body is read and dropped if it is short and surely comes. */
-    if (s->expect || s->body_left > DISCARD_MAX) {
+    if (s->expect || s->body_left > DISCARD_MAX || !want_body(s)) {
         linger(s);
         return;
     }
-    s->wants_body = true;
     if (!s->feeding)
         process(s, SLICE_NONE);
 }
 
-/* Head, chunk framing and small bodies are joined in the scratch buffer, large parts go by reference.
- * Returns the number of parts in `out`. */
+/* Head, chunk framing and small bodies are joined in the scratch buffer, large parts go by
+ * reference. Returns the number of parts in `out`. */
 static unsigned frame(struct net_stream *s, const struct net_answer *head,
                       const struct slice *parts, unsigned n, bool end, struct slice *out)
 {
@@ -231,9 +244,10 @@ static unsigned frame(struct net_stream *s, const struct net_answer *head,
     for (unsigned i = 0; i < n && total > 0 && joined; i++)
         buf_slice(b, parts[i]);
     struct slice tail = SLICE_NONE;
+    bool last_chunk = end && !s->cut;
     if (s->chunking && total > 0)
-        tail = end ? SLICE("\r\n0\r\n\r\n") : SLICE("\r\n");
-    else if (s->chunking && end)
+        tail = last_chunk ? SLICE("\r\n0\r\n\r\n") : SLICE("\r\n");
+    else if (s->chunking && last_chunk)
         tail = SLICE("0\r\n\r\n");
     if (joined)
         buf_slice(b, tail);
@@ -256,28 +270,26 @@ enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *hea
         return NET_SENT_GONE;
     unsigned used = frame(s, head, parts, n, end, out);
     bool was_full = conn_full(&s->conn);
-    enum net_io io = NET_OK;
-    if (used > 0)
-        io = b->failed ? NET_FAIL : conn_write(&s->conn, out, used, used);
+    enum net_io io = b->failed ? NET_FAIL : NET_OK;
+    if (used > 0 && io == NET_OK)
+        io = conn_write(&s->conn, out, used, used);
     buf_reset(b);
     if (io == NET_FAIL) {
         s->answer = ANSWER_DONE;
         close_now(s);
         return NET_SENT_GONE;
     }
-    if (io == NET_WAIT && !was_full) {
-        s->stalled_ns = net_now(s->conn.loop);
-        s->queued_seen = SIZE_MAX;
+    if (io == NET_WAIT && !was_full)
         arm(s);
-    }
     if (end)
         answer_ended(s);
     return io == NET_WAIT ? NET_SENT_WAIT : NET_SENT_ALL;
 }
 
-void net_stream_close_after(struct net_stream *s)
+void net_stream_cut_after(struct net_stream *s)
 {
     s->keep_alive = false;
+    s->cut = true;
 }
 
 void net_stream_abort(struct net_stream *s)
@@ -299,7 +311,7 @@ static void refuse(struct net_stream *s, unsigned status, const char *why)
     struct slice part = buf_view(&body);
     s->answer = ANSWER_OPEN;
     s->minor = 1;
-    s->head_only = false;
+    s->head_only = s->to_end = false;
     if (s->state == SC_IDLE || s->state == SC_HEAD || s->state == SC_PROXY)
         enter(s, SC_BODY);
     if (net_stream_send(s, &a, &part, 1, true) != NET_SENT_GONE)
@@ -311,16 +323,13 @@ static void send_continue(struct net_stream *s)
 {
     struct slice line = SLICE("HTTP/1.1 100 Continue\r\n\r\n");
     s->expect = false;
-    if (conn_write(&s->conn, &line, 1, 1) == NET_FAIL)
+    if (!s->headed && conn_write(&s->conn, &line, 1, 1) == NET_FAIL)
         server_conn_break(s, NET_GONE_CLOSED);
 }
 
 void net_stream_read_body(struct net_stream *s)
 {
-    s->wants_body = true;
-    if (s->state == SC_BODY && s->expect && s->in.n == 0 && !s->feeding)
-        send_continue(s);
-    if (s->state == SC_BODY && conn_read_start(&s->conn) != 0)
+    if (!want_body(s))
         server_conn_break(s, NET_GONE_CLOSED);
     if (!s->feeding)
         process(s, SLICE_NONE);
@@ -328,6 +337,8 @@ void net_stream_read_body(struct net_stream *s)
 
 void net_stream_pause_body(struct net_stream *s)
 {
+    if (s->wants_body)
+        s->unwanted_ns = net_now(s->conn.loop);
     s->wants_body = false;
     if (s->state == SC_BODY)
         conn_read_stop(&s->conn);
@@ -342,8 +353,9 @@ static void begin_request(struct net_stream *s, const struct http_head *h)
     s->chunked = (struct http1_chunked){0};
     s->body_left = h->chunked ? -1 : MAX_OF(h->content_length, INT64_C(0));
     s->body_seen = 0;
-    s->since_ns = s->body_start_ns = net_now(s->conn.loop);
-    s->wants_body = false;
+    s->since_ns = s->body_start_ns = s->unwanted_ns = net_now(s->conn.loop);
+    s->blank = 0;
+    s->wants_body = s->headed = s->to_end = false;
     s->answer = ANSWER_OPEN;
     s->state = SC_BODY; /* no deadline yet: nothing is awaited before the body is asked for */
     s->listener->config.ops->on_request(s, h, s->listener->config.ctx);
@@ -378,11 +390,10 @@ static const char *refusal_text(int status)
 static bool step_head(struct net_stream *s, struct slice *in)
 {
     if (s->scanned == 0) {
-        size_t blank = 0;
-        while (blank + 1 < in->n && blank < BLANK_MAX && in->p[blank] == '\r' &&
-               in->p[blank + 1] == '\n')
-            blank += 2;
-        *in = slice_from(*in, blank);
+        while (in->n > 1 && s->blank < BLANK_MAX && in->p[0] == '\r' && in->p[1] == '\n') {
+            s->blank += 2;
+            *in = slice_from(*in, 2);
+        }
         if (in->n == 0 || (in->n == 1 && *in->p == '\r'))
             return false;
     }
@@ -430,9 +441,14 @@ static bool step_chunked(struct net_stream *s, struct slice *in)
     case 2: body_complete(s); return true;
     default: break;
     }
-    if (held(s))
+    if (s->answer == ANSWER_DONE) { /* the client has its one answer */
+        linger(s);
+    } else if (s->headed) {
+        server_conn_break(s, NET_GONE_BROKEN);
+    } else {
         s->listener->config.ops->on_gone(s, NET_GONE_BROKEN);
-    refuse(s, 400, "malformed chunked body");
+        refuse(s, 400, "malformed chunked body");
+    }
     return true;
 }
 
@@ -475,7 +491,8 @@ static void turn_away(struct net_stream *s, const char *why)
 static bool admit_client(struct net_stream *s)
 {
     struct net_clients *clients = s->listener->config.counts->clients;
-    if (clients == NULL || s->peer.family == AF_UNIX || clients_enter(clients, &s->peer, &s->client))
+    if (clients == NULL || s->peer.family == AF_UNIX ||
+        clients_enter(clients, &s->peer, &s->client))
         return true;
     turn_away(s, "too many connections from this address");
     return false;
@@ -548,8 +565,10 @@ static void process(struct net_stream *s, struct slice data)
     while (step(s, &in)) {
     }
     s->feeding = false;
-    if (s->state == SC_CLOSING || s->state == SC_LINGER)
+    if (s->state == SC_CLOSING || s->state == SC_LINGER) {
+        buf_done(&s->in);
         return;
+    }
     if (s->state == SC_BODY && s->wants_body)
         arm(s);
     if (!waiting)
@@ -582,8 +601,8 @@ static void on_data(struct conn *c, struct slice data)
 static void on_end(struct conn *c, int err)
 {
     struct net_stream *s = stream_of(c);
-    bool answer = s->listener->config.half_close_answer && err == 0 && s->state == SC_ANSWER;
-    if (answer)
+    bool waits = s->state == SC_ANSWER || (s->state == SC_LINGER && conn_full(&s->conn));
+    if (waits && err == 0 && s->listener->config.half_close_answer)
         s->input_ended = true;
     else
         server_conn_break(s, NET_GONE_CLOSED);
@@ -592,8 +611,13 @@ static void on_end(struct conn *c, int err)
 static void on_drain(struct conn *c)
 {
     struct net_stream *s = stream_of(c);
-    if (held(s))
+    if (held(s)) {
         s->listener->config.ops->on_drain(s);
+    } else if (s->state == SC_LINGER) {
+        enter(s, SC_LINGER);
+        if (s->conn.ended)
+            close_now(s);
+    }
 }
 
 static void on_secure(struct conn *c)
@@ -678,21 +702,17 @@ static void begin(struct net_stream *s, bool ok)
     }
 }
 
-void server_conn_accept(struct net_listener *l)
-{
-    struct net_stream *s = stream_new(l);
-    if (s != NULL) /* else libuv asks again */
-        begin(s, uv_accept(&l->h.stream, &s->conn.h.stream) == 0);
-}
-
-void server_conn_adopt(struct net_listener *l, int fd)
+bool server_conn_adopt(struct net_listener *l, int fd)
 {
     struct net_stream *s = stream_new(l);
     if (s == NULL)
+        return false;
+    bool ok = (l->config.unix_socket ? uv_pipe_open(&s->conn.h.pipe, fd)
+                                     : uv_tcp_open(&s->conn.h.tcp, fd)) == 0;
+    if (!ok)
         close(fd);
-    else
-        begin(s, (l->config.unix_socket ? uv_pipe_open(&s->conn.h.pipe, fd)
-                                        : uv_tcp_open(&s->conn.h.tcp, fd)) == 0);
+    begin(s, ok);
+    return true;
 }
 
 void server_conn_drain(struct net_stream *s)

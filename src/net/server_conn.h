@@ -31,23 +31,26 @@ struct net_stream {
     struct timer timer;
     int64_t since_ns;   /* of the state, or of the last progress in it */
     int64_t started_ns; /* first byte of the request */
-    int64_t body_start_ns;
-    int64_t stalled_ns; /* since when the client has taken none of the queued output */
-    size_t queued_seen; /* queued output when last looked */
-    struct buf in;      /* bytes that wait: part of a head, or what the client sent ahead */
+    int64_t
+        body_start_ns;   /* of the request; moved by the time in which nobody asked for the body */
+    int64_t unwanted_ns; /* since when nobody does */
+    struct buf in;       /* bytes that wait: part of a head, or what the client sent ahead */
     size_t scanned;
     struct net_addr peer;
     struct net_client *client; /* its place under the cap by address, or NULL */
     struct http1_chunked chunked;
     int64_t body_left, body_seen; /* body_left -1: chunked */
-    unsigned minor;
-    bool wants_body;  /* the caller has asked for the body */
-    bool expect;      /* 100 Continue is due */
-    bool keep_alive;  /* the connection may serve another request */
-    bool head_only;   /* HEAD: the answer has no body */
-    bool chunking;    /* the answer's body goes out in chunks */
-    bool input_ended; /* half-closed by the client, and served nevertheless */
-    bool feeding;     /* inside process(): no recursion */
+    unsigned minor, blank;        /* blank: bytes of empty lines before the request so far */
+    bool wants_body;              /* the caller has asked for the body */
+    bool expect;                  /* 100 Continue is due */
+    bool keep_alive;              /* the connection may serve another request */
+    bool head_only;               /* HEAD: the answer has no body */
+    bool headed;                  /* the answer's head has gone out */
+    bool chunking;                /* the answer's body goes out in chunks */
+    bool cut;                     /* the answer goes without its last chunk */
+    bool to_end;                  /* the answer's body ends where the connection ends */
+    bool input_ended;             /* half-closed by the client, and served nevertheless */
+    bool feeding;                 /* inside process(): no recursion */
 };
 
 struct net_listener {
@@ -55,19 +58,18 @@ struct net_listener {
     struct net_listener_config config;
     union {
         uv_handle_t any;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } h;
+        uv_poll_t poll;
+    };
+    uv_timer_t pause; /* runs while no connection can be taken */
+    int fd;
+    int pending; /* a socket that was accepted and waits for memory, or -1 */
     struct list conns;
-    unsigned conns_n;
-    bool stopped, draining, freeing, handle_open;
+    unsigned conns_n, handles_n;
+    bool stopped, draining, freeing;
 };
 
-/* A connection has been accepted; takes the socket from the listener. */
-void server_conn_accept(struct net_listener *l);
-/* The same for a socket that was accepted already. */
-void server_conn_adopt(struct net_listener *l, int fd);
+/* A client's socket, which becomes the connection's. False: no memory; it is still the caller's. */
+NODISCARD bool server_conn_adopt(struct net_listener *l, int fd);
 /* Ends the connection when it can be ended without losing an answer. */
 void server_conn_drain(struct net_stream *s);
 void server_conn_break(struct net_stream *s, enum net_gone why);

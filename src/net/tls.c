@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 
@@ -179,30 +180,35 @@ void tls_session_free(struct tls_session *t)
     if (t == NULL)
         return;
     SSL_SESSION_free(t->fresh);
+    SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN); /* else its tickets would count as bad */
     SSL_free(t->ssl);
     mem_free(t);
 }
 
+/* While a chain is being verified: what is wrong with which certificate. Changes no verdict. */
+int tls_on_verified(int ok, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_session *t = SSL_get_app_data(ssl);
+    X509 *cert = X509_STORE_CTX_get_current_cert(store);
+    char subject[80] = "";
+    if (ok)
+        return ok;
+    if (cert != NULL)
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, subject,
+                                  (int)sizeof subject);
+    snprintf(t->error, sizeof t->error, "%s (CN=%s)",
+             X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)), subject);
+    return ok;
+}
+
 static void remember_error(struct tls_session *t)
 {
-    long verify = SSL_get_verify_result(t->ssl);
-    X509 *cert = SSL_get0_peer_certificate(t->ssl);
     unsigned long e = ERR_peek_error();
-    struct buf b;
-    buf_init(&b, sizeof t->error - 1);
-    if (verify != X509_V_OK) {
-        char subject[80] = "";
-        if (cert != NULL)
-            X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, subject,
-                                      (int)sizeof subject);
-        buf_printf(&b, "%s (CN=%s)", X509_verify_cert_error_string(verify), subject);
-    } else {
-        const char *reason = e ? ERR_reason_error_string(e) : NULL;
-        buf_printf(&b, "%s", reason != NULL ? reason : "connection broken during the handshake");
-    }
-    if (b.n > 0)
-        memcpy(t->error, b.p, b.n);
-    buf_done(&b);
+    const char *reason = e ? ERR_reason_error_string(e) : NULL;
+    if (t->error[0] == '\0')
+        snprintf(t->error, sizeof t->error, "%s",
+                 reason != NULL ? reason : "connection broken during the handshake");
     ERR_clear_error();
 }
 

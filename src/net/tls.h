@@ -15,6 +15,7 @@ struct tls_scratch;
 SSL_CTX *tls_server_context_ssl(struct tls_server_context *c);
 SSL_CTX *tls_client_context_ssl(struct tls_client_context *c);
 int tls_on_new_session(SSL *ssl, SSL_SESSION *session);
+int tls_on_verified(int ok, X509_STORE_CTX *store);
 
 /* The server's end of a new connection. NULL: no memory. */
 NODISCARD struct tls_session *tls_session_accept(struct net_loop *loop,

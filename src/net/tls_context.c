@@ -161,7 +161,7 @@ static bool set_up_client(struct tls_client_context *c, const char *ca_file, con
                           const char *key_file, struct buf *error)
 {
     static const unsigned char alpn[] = "\x08http/1.1";
-    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, tls_on_verified);
     SSL_CTX_set_session_cache_mode(c->ssl,
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(c->ssl, tls_on_new_session);

@@ -120,6 +120,17 @@ const char *net_fail_text(enum net_fail f)
     return texts[f];
 }
 
+/* Letters, digits and what else names have in practice; never what means something in a URL. */
+static bool is_host_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i], low = (char)(c | 0x20);
+        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && strchr("-._~", c) == NULL)
+            return false;
+    }
+    return s.n > 0;
+}
+
 static bool parse_host_port(struct slice s, struct net_url *u, const char **ret_why)
 {
     struct slice port;
@@ -130,17 +141,23 @@ static bool parse_host_port(struct slice s, struct net_url *u, const char **ret_
             *ret_why = "`[` without `]`";
             return false;
         }
+        struct net_addr literal;
+        *ret_why = "bad address in `[]`";
+        if (!net_addr_parse(slice_of(s.p, (size_t)close + 1), 0, &literal))
+            return false;
         u->host = slice_of(s.p + 1, (size_t)close - 1);
         port = slice_from(s, (size_t)close + 1);
-        if (port.n > 0)
-            port = slice_from(port, 1);
+        *ret_why = "bad port";
+        if (port.n > 0 && *port.p != ':')
+            return false;
+        port = slice_from(port, 1);
     } else {
         u->host = slice_cut(&s, ':');
         port = s;
+        *ret_why = u->host.n == 0 ? "no host" : "bad host";
+        if (!is_host_name(u->host))
+            return false;
     }
-    *ret_why = "no host";
-    if (u->host.n == 0)
-        return false;
     *ret_why = "bad port";
     if (port.n > 0 && (!slice_to_u64(port, &n) || n == 0 || n > 65535))
         return false;

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 
 #define RING_BYTES  ((uint64_t)1 << 20)
+#define BATCH_BYTES (RING_BYTES / 4)  /* a ring this full is not kept waiting */
 #define EVENT_BYTES ((size_t)1 << 18) /* queued events; more are dropped */
 #define BATCH_NS    (50 * NS_PER_MS)  /* lines wait so long for others to share a write with */
 #define PATIENCE_MS 100               /* for an output that takes nothing */
@@ -201,13 +202,22 @@ static bool lines_queued(void)
     return false;
 }
 
-/* Lets lines come together, and a blocked output rest. With the lock held. */
+/* Lets lines come together, and a blocked output rest. With the lock held, which is let go. */
 static void wait_batch(void)
 {
-    struct timespec batch = {.tv_nsec = BATCH_NS};
-    pthread_mutex_unlock(&lg.lock);
-    nanosleep(&batch, NULL);
-    pthread_mutex_lock(&lg.lock);
+    int64_t until = clock_mono_ns() + BATCH_NS;
+    struct timespec at = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
+    pthread_cond_timedwait(&lg.wake, &lg.lock, &at);
+}
+
+/* Waits are by the clock that nobody sets. */
+static void init_wake(void)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&lg.wake, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 static void *writer_main(void *arg)
@@ -251,6 +261,7 @@ bool log_configure(enum log_level level, const char *access)
 bool log_start(enum log_level level, const char *access)
 {
     list_init(&lg.rings);
+    init_wake();
     buf_init(&lg.events, EVENT_BYTES);
     buf_init(&lg.leaving, EVENT_BYTES);
     lg.stopping = false;
@@ -325,7 +336,8 @@ void log_access(struct log_ring *r, struct slice line)
     memcpy(r->bytes + at, line.p, first);
     memcpy(r->bytes, line.p + first, line.n - first);
     atomic_store(&r->head, head + line.n);
-    if (atomic_load(&lg.asleep)) {
+    bool full = head - tail < BATCH_BYTES && head - tail + line.n >= BATCH_BYTES;
+    if (full || atomic_load(&lg.asleep)) {
         pthread_mutex_lock(&lg.lock);
         pthread_cond_signal(&lg.wake);
         pthread_mutex_unlock(&lg.lock);

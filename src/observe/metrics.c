@@ -33,9 +33,8 @@ static unsigned label_values(enum metric_label l)
     case LABEL_STATUS: return METRIC_STATUSES_N;
     case LABEL_TYPE: return METRIC_TOKEN_TYPES_N;
     case LABEL_OUTCOME: return METRIC_OUTCOMES_N;
-    case LABEL_NONE: break;
+    default: return 1;
     }
-    return 1;
 }
 
 static struct row rows[MM_N] = {
@@ -54,6 +53,17 @@ static const struct row plain_rows[MP_N] = {
 #define X(id, name_, kind_, unit_, help_)                                                          \
     [MP_##id] = {.name = (name_), .help = (help_), .kind = METRIC_##kind_, .unit = (unit_)},
     METRICS_PLAIN(X)
+#undef X
+};
+
+static const struct row sampled_rows[MS_N] = {
+#define X(id, name_, kind_, label_, help_)                                                         \
+    [MS_##id] = {.name = (name_),                                                                  \
+                 .help = (help_),                                                                  \
+                 .kind = METRIC_##kind_,                                                           \
+                 .label = LABEL_##label_,                                                          \
+                 .unit = 1},
+    METRICS_SAMPLED(X)
 #undef X
 };
 
@@ -105,7 +115,8 @@ enum metric_status metric_status_of(unsigned status)
 
 static const char *label_name(enum metric_label l)
 {
-    static const char *const names[] = {NULL, "status", "type", "outcome"};
+    static const char *const names[] = {NULL,     "status", "type",   "outcome",
+                                        "worker", "engine", "listen", "version"};
     return names[l];
 }
 
@@ -122,9 +133,8 @@ static const char *label_value(enum metric_label l, unsigned sub)
     case LABEL_STATUS: return statuses[sub];
     case LABEL_TYPE: return types[sub];
     case LABEL_OUTCOME: return outcomes[sub];
-    case LABEL_NONE: break;
+    default: return "";
     }
-    return NULL;
 }
 
 uint32_t metric_model_id(struct slice name)
@@ -247,9 +257,9 @@ static const char *kind_name(enum metric_kind k)
     return names[k];
 }
 
-void metric_put_header(struct buf *out, const char *name, enum metric_kind kind, const char *help)
+static void put_header(struct buf *out, const struct row *r)
 {
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind_name(kind));
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", r->name, r->help, r->name, kind_name(r->kind));
 }
 
 static void put_label(struct buf *out, const char *name, struct slice value)
@@ -267,16 +277,31 @@ static void put_label(struct buf *out, const char *name, struct slice value)
     buf_char(out, '"');
 }
 
-void metric_put_sample(struct buf *out, const char *name, const char *label, struct slice value,
-                       double number)
+static void put_sample(struct buf *out, const struct row *r, struct slice label, double number)
 {
-    buf_slice(out, slice_str(name));
-    if (label != NULL) {
+    buf_slice(out, slice_str(r->name));
+    if (r->label != LABEL_NONE) {
         buf_char(out, '{');
-        put_label(out, label, value);
+        put_label(out, label_name(r->label), label);
         buf_char(out, '}');
     }
     buf_printf(out, " %.17g\n", number);
+}
+
+void metric_put_header(struct buf *out, enum metric_sampled m)
+{
+    put_header(out, &sampled_rows[m]);
+}
+
+void metric_put_sample(struct buf *out, enum metric_sampled m, struct slice label, double number)
+{
+    put_sample(out, &sampled_rows[m], label, number);
+}
+
+void metric_put(struct buf *out, enum metric_sampled m, double number)
+{
+    put_header(out, &sampled_rows[m]);
+    put_sample(out, &sampled_rows[m], SLICE_NONE, number);
 }
 
 static void put_histogram(struct buf *out, const struct row *r, uint32_t model)
@@ -335,15 +360,14 @@ static void put_queue_depth(struct buf *out)
     int64_t total = 0;
     for (uint32_t model = 0; model < reg.names_n; model++)
         total += model_used(model) ? sum_cell(model, rows[MM_QUEUED].first) : 0;
-    metric_put_header(out, "queue_depth", METRIC_GAUGE, "Requests waiting, all models");
-    metric_put_sample(out, "queue_depth", NULL, SLICE_NONE, (double)total);
+    metric_put(out, MS_QUEUE, (double)total);
 }
 
 void metric_render(struct buf *out)
 {
     pthread_mutex_lock(&reg.lock);
     for (unsigned i = 0; i < MM_N; i++) {
-        metric_put_header(out, rows[i].name, rows[i].kind, rows[i].help);
+        put_header(out, &rows[i]);
         for (uint32_t model = 0; model < reg.names_n; model++) {
             if (!model_used(model))
                 continue;
@@ -354,9 +378,9 @@ void metric_render(struct buf *out)
         }
     }
     for (unsigned i = 0; i < MP_N; i++) {
-        metric_put_header(out, plain_rows[i].name, plain_rows[i].kind, plain_rows[i].help);
-        metric_put_sample(out, plain_rows[i].name, NULL, SLICE_NONE,
-                          (double)metric_plain_value((enum metric_plain)i));
+        put_header(out, &plain_rows[i]);
+        put_sample(out, &plain_rows[i], SLICE_NONE,
+                   (double)metric_plain_value((enum metric_plain)i));
     }
     put_queue_depth(out);
     for (unsigned i = 0; i < reg.collectors_n; i++)
@@ -364,15 +388,21 @@ void metric_render(struct buf *out)
     pthread_mutex_unlock(&reg.lock);
 }
 
+static void put_reference(struct buf *out, const struct row *r, bool by_model)
+{
+    const char *label = label_name(r->label);
+    const char *comma = by_model && label != NULL ? ", " : "";
+    buf_printf(out, "| `%s` | %s | %s%s%s | %s |\n", r->name, kind_name(r->kind),
+               by_model ? "model" : "", comma, label ? label : "", r->help);
+}
+
 void metric_reference(struct buf *out)
 {
     buf_lit(out, "| metric | kind | labels | meaning |\n|---|---|---|---|\n");
-    for (unsigned i = 0; i < MM_N; i++) {
-        const char *second = label_name(rows[i].label);
-        buf_printf(out, "| `%s` | %s | model%s%s | %s |\n", rows[i].name, kind_name(rows[i].kind),
-                   second ? ", " : "", second ? second : "", rows[i].help);
-    }
+    for (unsigned i = 0; i < MM_N; i++)
+        put_reference(out, &rows[i], true);
     for (unsigned i = 0; i < MP_N; i++)
-        buf_printf(out, "| `%s` | %s | | %s |\n", plain_rows[i].name, kind_name(plain_rows[i].kind),
-                   plain_rows[i].help);
+        put_reference(out, &plain_rows[i], false);
+    for (unsigned i = 0; i < MS_N; i++)
+        put_reference(out, &sampled_rows[i], false);
 }

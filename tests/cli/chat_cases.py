@@ -1,8 +1,10 @@
 """weir chat in pipes: one prompt, one answer."""
 import json
+import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -56,6 +58,31 @@ class Prompts(ChatCase):
         with ChatServer(stream("ok")) as s:
             self.assert_says(self.chat(s, "--", "--once"), "ok\n")
             self.assertEqual(self.messages(s), [("user", "--once")])
+
+    def test_output_that_does_not_block(self):
+        """Whoever shares a terminal may have made it so; then the reader is waited for."""
+        text = "x" * 300000
+        with ChatServer(stream(text)) as s:
+            reading, writing = os.pipe()
+            os.set_blocking(writing, False)
+            process = subprocess.Popen([harness.WEIR, "chat", "--url", s.url, "hi"], stdout=writing,
+                                       stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                       env=harness.environment(self.home, {}))
+            os.close(writing)
+            time.sleep(0.5)
+            with open(reading, "rb") as f:
+                self.assertEqual(f.read(), text.encode() + b"\n")
+            self.assertEqual((process.communicate(timeout=30)[1], process.returncode), (b"", 0))
+
+    def test_max_tokens(self):
+        with ChatServer(stream("ok")) as s:
+            self.assert_says(self.chat(s, "--max-tokens", "7"), "ok\n")
+            self.assert_says(self.chat(s), "ok\n")
+            self.assertEqual([c.get("max_completion_tokens") for c in s.chats()], [7, None])
+            for wrong in ("0", "-1", "x", "9223372036854775808"):
+                result = self.chat(s, f"--max-tokens={wrong}")
+                self.assertEqual(result.code, 2, result)
+                self.assertIn("--max-tokens takes a number", result.err)
 
     def test_system(self):
         with ChatServer(stream("ok")) as s:

@@ -306,3 +306,15 @@ class Display(TerminalCase):
             self.assertEqual(t.wait(), 1)
             self.assertIn("\x1b[2mHmm\x1b[0m", t.seen)
 
+    def test_dimming_ends_with_ctrl_c(self):
+        def stall(connection, _):
+            send_stream(connection, [event(delta(reasoning="Hmm"))], end=False)
+            connection.client_has_left(20)
+            connection.cut()
+        with ChatServer(stall) as s:
+            t = self.terminal(s, "--once", "hi")
+            t.expect("Hmm")
+            t.send("\x03")
+            self.assertEqual(t.wait(), 1)
+            self.assertRegex(t.seen, r"Hmm(\^C)?\x1b\[0m")
+

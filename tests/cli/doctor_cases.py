@@ -27,7 +27,7 @@ class DoctorCase(unittest.TestCase):
     def doctor(self, *args, **env):
         """The report; with nothing on PATH but what the test puts there."""
         settings = {"PATH": str(self.bin), "WEIR_DATA": self.home / "data",
-                    "WEIR_LISTEN": f"127.0.0.1:{harness.dead_port()}"}
+                    "WEIR_LISTEN": f"127.0.0.1:{harness.free_port()}"}
         settings.update(env)
         result = harness.weir("doctor", "--json", *args, home=self.home, **settings)
         self.assertIn(result.code, (0, 1), result)
@@ -43,6 +43,10 @@ class DoctorCase(unittest.TestCase):
         rows = [c for c in self.doctor(*args, **env)["checks"] if c["name"] == name]
         self.assertEqual(len(rows), 1, rows)
         return rows[0]
+
+    def command(self, where, check, **env):
+        fix = self.row(check, "--platform", where, **env)["fix"]
+        return fix.removeprefix("sudo ")
 
     def config(self, text):
         path = self.home / "weir.yaml"
@@ -74,10 +78,6 @@ class Machine(DoctorCase):
         report = self.doctor()
         self.assertEqual(report["platform"], (expected or ["linux"])[0])
         self.assertTrue(report["machine"].startswith(ids["PRETTY_NAME"]), report["machine"])
-
-    def command(self, where, check, **env):
-        fix = self.row(check, "--platform", where, **env)["fix"]
-        return fix.removeprefix("sudo ")
 
     def test_llama_server_by_platform(self):
         for where, command in (
@@ -126,12 +126,14 @@ class Machine(DoctorCase):
         self.assertEqual(limited(16384, 16384)["status"], "ok")
         low = limited(1024, 20000)
         self.assertEqual((low["status"], low["fix"]), ("warn", "ulimit -n 20000"))
-        self.assertIn("prlimit", limited(1024, 1024)["fix"])
+        self.assertEqual(limited(1024, 1024)["fix"],
+                         "ulimit -n 65536" if os.geteuid() == 0 else
+                         "sudo prlimit --pid $$ --nofile=65536:65536")
         self.assertEqual(limited(200, 200)["status"], "missing")
 
     def test_table(self):
         result = harness.weir("doctor", home=self.home, PATH=self.bin, WEIR_DATA=self.home / "data",
-                              WEIR_LISTEN=f"127.0.0.1:{harness.dead_port()}")
+                              WEIR_LISTEN=f"127.0.0.1:{harness.free_port()}")
         self.assertEqual(result.code, 0, result)
         self.assertRegex(result.out, r"(?m)^warn +llama-server +there is no llama-server.*\n +-> ")
         self.assertRegex(result.out, r"(?m)^ok +SO_REUSEPORT +works$")
@@ -163,6 +165,14 @@ class Engines(DoctorCase):
         missing = [(c["name"], c.get("fix")) for c in report["checks"] if c["status"] == "missing"]
         self.assertEqual([name for name, _ in missing], ["llama-server", "model"], report)
         self.assertEqual(missing[1][1], "weir pull --name small.gguf URL")
+
+    def test_pull_into_the_folder_of_the_configuration(self):
+        config = self.config(f"data: {self.home}/mine\n{self.ENGINE}")
+        self.assertEqual(self.row("model", "--config", config)["fix"],
+                         f"weir pull --data '{self.home}/mine' --name small.gguf URL")
+        config.unlink()
+        self.assertIn(f"--data '{self.home}/other' hf:",
+                      self.row("model", "--data", self.home / "other")["fix"])
 
     def test_engine_complete(self):
         self.program("llama-server")
@@ -226,9 +236,11 @@ class Places(DoctorCase):
             row = self.row(f"port 127.0.0.1:{port}", WEIR_LISTEN=f"127.0.0.1:{port}")
             self.assertEqual((row["status"], row["detail"]), ("missing", "Address already in use"))
             self.assertIn(f"ss -ltnp 'sport = :{port}'", row["fix"])
-            row = self.row(f"port 127.0.0.1:{port}", "--platform", "macos",
-                           WEIR_LISTEN=f"127.0.0.1:{port}")
-            self.assertEqual(row["fix"], f"lsof -nP -iTCP:{port} -sTCP:LISTEN")
+            for where, command in (("macos", f"lsof -nP -iTCP:{port} -sTCP:LISTEN"),
+                                   ("alpine", f"netstat -ltnp | grep ':{port} '"),
+                                   ("fedora", f"ss -ltnp 'sport = :{port}'")):
+                self.assertEqual(self.command(where, f"port 127.0.0.1:{port}",
+                                              WEIR_LISTEN=f"127.0.0.1:{port}"), command)
 
     def test_gateway_has_the_port(self):
         with harness.Server(lambda c, r: c.answer(200 if r.path == "/livez" else 404, b"ok")) as s:
@@ -240,7 +252,7 @@ class Places(DoctorCase):
         self.assertEqual(row["status"], "missing")
 
     def test_all_listeners_of_the_file(self):
-        ports = [harness.dead_port() for _ in range(3)]
+        ports = [harness.free_port() for _ in range(3)]
         config = self.config(f"listen: 127.0.0.1:{ports[0]}\nadmin: 127.0.0.1:{ports[1]}\n"
                              f"metrics: 127.0.0.1:{ports[2]}\n"
                              "providers:\n  openai: {type: openai, api_key: k}\n")
@@ -261,6 +273,13 @@ class Configuration(DoctorCase):
         row = self.row("configuration", "--config", config)
         self.assertEqual((row["status"], row["fix"]), ("missing", f"weir check {config}"))
         self.assertIn("weir.yaml:2:", row["detail"])
+
+    def test_names_a_file_that_is_not_there(self):
+        config = self.config("providers:\n  up: {type: vllm, url: 'https://h/v1', "
+                             "ca_file: /none.pem}\n")
+        row = self.row("configuration", "--config", config)
+        self.assertEqual((row["status"], row["fix"]), ("missing", f"weir check {config}"))
+        self.assertIn("/none.pem", row["detail"])
 
     def test_absent(self):
         row = self.row("configuration", "--config", self.home / "none.yaml")
@@ -293,6 +312,14 @@ class Connect(DoctorCase):
             self.assertIn("cannot be resolved", rows["provider away"]["detail"])
             self.assertIn("connection refused", rows["provider closed"]["detail"])
             self.assertEqual([r.headers.get("authorization") for r in s.requests], [None])
+
+    def test_through_the_proxy_of_the_configuration(self):
+        with ModelServer(b"", errors=[401]) as s:
+            config = self.config(f"egress: {{proxy: '{s.url}'}}\nproviders:\n  up: "
+                                 "{type: vllm, url: 'http://up.invalid/v1', api_key: hidden}\n")
+            self.assertEqual(self.row("provider up", "--config", config, "--connect")["status"], "ok")
+            self.assertEqual(s.requests[0].target, "http://up.invalid/v1")
+            self.assertNotIn("authorization", s.requests[0].headers)
 
     def test_only_when_asked(self):
         with ModelServer(b"") as s:

@@ -3,6 +3,7 @@ terminal to type into, and model files."""
 import atexit
 import fcntl
 import functools
+import itertools
 import os
 import pty
 import re
@@ -45,11 +46,14 @@ class Result:
         return f"exit status {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
-def weir(*args, home, stdin=b"", timeout=TIMEOUT, **env):
-    """Runs the binary to its end, without a terminal."""
-    done = subprocess.run([WEIR, *map(str, args)], input=stdin, capture_output=True, check=False,
-                          timeout=timeout, env=environment(home, env))
-    result = Result(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+def weir(*args, home, stdin=b"", timeout=TIMEOUT, stdout=None, **env):
+    """Runs the binary to its end, without a terminal, in the folder `home`. `stdout`: a file to
+    write to."""
+    with open(stdout or os.devnull, "wb") as out:
+        done = subprocess.run([WEIR, *map(str, args)], input=stdin, check=False, timeout=timeout,
+                              stdout=out if stdout else subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=environment(home, env), cwd=home)
+    result = Result(done.returncode, done.stdout or b"", done.stderr.decode("utf-8", "replace"))
     complain_about_sanitizers(result.err)
     return result
 
@@ -244,10 +248,32 @@ class Server:
             raise self.failures[0]
 
 
+DEAD = []
+
+
 def dead_port():
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """A port that nothing listens on, and that nobody else can have."""
+    DEAD.append(socket.socket())
+    DEAD[-1].bind(("127.0.0.1", 0))
+    return DEAD[-1].getsockname()[1]
+
+
+PORTS = itertools.count(12000 + os.getpid() % 1500 * 10)
+PORTS_LOCK = threading.Lock()
+
+
+def free_port():
+    """A port to listen on, another one for each caller, below those that the system gives out."""
+    with PORTS_LOCK:
+        for port in PORTS:
+            port = 12000 + (port - 12000) % 18000
+            with socket.socket() as s:
+                try:
+                    s.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    continue
+    raise AssertionError("no port")
 
 
 # ---------------------------------------------------------------- models

@@ -143,7 +143,7 @@ class Usage(PullCase):
 
     def test_usage(self):
         self.check(says="one URL is needed")
-        self.check("http://a/b.gguf", "http://a/c.gguf", says="one URL is needed")
+        self.check("http://a/b.gguf", "http://a/c.gguf", says="one word too many")
         self.check("http://a/b.gguf", "--sha256", "abc", says="64 hex digits")
         self.check("ftp://a/b.gguf", says="must begin with http")
         self.check("http://a:0/b.gguf", says="bad port")

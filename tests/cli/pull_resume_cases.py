@@ -1,6 +1,8 @@
 """weir pull: what is cut, stopped or changed on the way."""
 import json
+import resource
 import signal
+import subprocess
 import threading
 
 import harness
@@ -211,6 +213,15 @@ class Between(PullCase):
             self.assert_pulled(result, self.content)
             self.assertIn("starting over", result.err)
 
+    def test_hash_named_by_the_first_answer_alone(self):
+        with ModelServer(self.content, etag=None, if_range=False) as s:
+            self.leave(s, sha256=s.sha256(), content=self.content[:1000] + b"x" * 299000)
+            self.assert_nothing(self.pull(f"{s.url}/model.gguf"), "the file is wrong: ")
+            self.leave(s, sha256=s.sha256())
+            result = self.pull(f"{s.url}/model.gguf")
+            self.assert_pulled(result, self.content)
+            self.assertIn(f"{s.sha256()} as expected", result.err)
+
     def test_206_with_another_range(self):
         size = len(self.content)
         for field in (None, "", "bytes", "bytes 0-9/10", f"bytes 299999-{size - 1}/{size}",
@@ -253,6 +264,9 @@ class Signals(PullCase):
             self.assert_pulled(self.pull(f"{s.url}/model.gguf"), s.content)
             self.assertEqual(s.asked()[-1], "bytes=300000-")
 
+    def test_sighup(self):
+        self.interrupted(signal.SIGHUP)
+
     def test_sigint(self):
         self.interrupted(signal.SIGINT)
 
@@ -283,6 +297,33 @@ class Signals(PullCase):
             process.send_signal(signal.SIGINT)
             result = harness.finish(process, 5)
             self.assertEqual(result.code, 1, result)
+
+
+class NoRoom(PullCase):
+    def test_disk_full(self):
+        """Here a limit on the size of files; Python's children inherit that its signal is ignored."""
+        with ModelServer(gguf(1 << 20)) as s:
+            done = subprocess.run(
+                [harness.WEIR, "pull", "--data", self.data, f"{s.url}/model.gguf"], check=False,
+                capture_output=True, timeout=60, env=harness.environment(self.home, {}),
+                restore_signals=False, preexec_fn=lambda: resource.setrlimit(
+                    resource.RLIMIT_FSIZE, (300000, resource.RLIM_INFINITY)))
+            self.assertEqual((done.returncode, done.stdout), (1, b""), done)
+            self.assertIn(b"model.gguf.part: File too large", done.stderr)
+            self.assertEqual(self.files(), ["model.gguf.part", "model.gguf.part.json"])
+            self.assertEqual((self.models / "model.gguf.part").read_bytes(), s.content[:300000])
+            self.assert_pulled(self.pull(f"{s.url}/model.gguf"), s.content)
+            self.assertEqual(s.asked(), [None, "bytes=300000-"])
+
+    def test_disk_full_at_once(self):
+        with ModelServer(gguf()) as s:
+            done = subprocess.run(
+                [harness.WEIR, "pull", "--data", self.data, f"{s.url}/model.gguf"], check=False,
+                capture_output=True, timeout=60, env=harness.environment(self.home, {}),
+                restore_signals=False, preexec_fn=lambda: resource.setrlimit(
+                    resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)))
+            self.assertEqual((done.returncode, self.files()), (1, []), done)
+            self.assertIn(b"model.gguf.part.json: File too large", done.stderr)
 
 
 class Bar(PullCase):

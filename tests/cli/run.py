@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of the commands `weir chat`, `weir pull` and `weir doctor` against scripted servers.
+"""Tests of the commands against scripted servers.
 
   run.py --weir build/dev/src/cli/weir             all of them
   run.py --weir weir --filter 'pull.*resume' -v    some
@@ -17,7 +17,8 @@ sys.path.insert(0, str(HERE))
 
 import harness  # noqa: E402
 
-MODULES = ("pull_cases", "pull_resume_cases", "chat_cases", "chat_terminal_cases", "doctor_cases")
+MODULES = ("serve_cases", "check_cases", "pull_cases", "pull_resume_cases", "chat_cases",
+           "chat_terminal_cases", "doctor_cases")
 
 
 def arguments():

@@ -1,6 +1,7 @@
 /* Answers of providers: events, whole answers and errors. An event without its usage is valid JSON,
- * says the same otherwise, and has no usage left; an error can be written and read back. The first
- * byte says the provider. */
+ * says the same otherwise, and has no usage left; an event says the same whether or not it is
+ * compared with the one before; an error can be written and read back. The first byte says the
+ * provider. */
 /* layer: llm */
 #include "base/buf.h"
 #include "llm/openai.h"
@@ -50,12 +51,38 @@ static void check_without_usage(const struct llm_provider *provider, struct slic
     buf_done(&scratch);
 }
 
-static void check_event(const struct llm_provider *provider, struct slice raw, struct slice data)
+static bool same(struct slice a, struct slice b)
 {
-    struct llm_scan s;
+    return slice_eq(a, b) && (a.p == NULL) == (b.p == NULL);
+}
+
+static bool same_span(const struct llm_span *a, const struct llm_span *b)
+{
+    return a->key == b->key && a->key_end == b->key_end && a->value == b->value &&
+           a->value_end == b->value_end;
+}
+
+static void check_same(const struct llm_scan *a, const struct llm_scan *b)
+{
+    ASSERT(a->is_error == b->is_error && a->done == b->done && a->content == b->content);
+    ASSERT(a->finished == b->finished && a->usage_only == b->usage_only);
+    ASSERT(a->has_usage == b->has_usage && a->output_units == b->output_units);
+    ASSERT(memcmp(&a->usage, &b->usage, sizeof a->usage) == 0);
+    ASSERT(same_span(&a->usage_member, &b->usage_member));
+    ASSERT(same(a->model, b->model) && same(a->finish_reason, b->finish_reason));
+    ASSERT(a->model.p == NULL || a->model.p == b->model.p);
+}
+
+static void check_event(const struct llm_provider *provider, struct llm_repeat *last,
+                        struct slice raw, struct slice data)
+{
+    struct llm_scan s, next;
     struct arena a;
     arena_init(&a, NULL, CAP);
-    if (openai_scan_event(parser, &a, provider, data, &s)) {
+    bool ok = openai_scan_event(parser, &a, provider, data, &s);
+    ASSERT(openai_scan_next_event(last, parser, &a, provider, data, &next) == ok);
+    if (ok) {
+        check_same(&s, &next);
         check_scan(&s, data.n);
         if (s.usage_member.value_end > 0)
             check_without_usage(provider, raw, data, &s);
@@ -68,11 +95,12 @@ static void check_stream(const struct llm_provider *provider, struct slice text)
 {
     struct buf scratch;
     struct sse_event ev;
+    struct llm_repeat last = {.n = 0};
     size_t scanned = 0;
     buf_init(&scratch, CAP);
     while (sse_next(&text, &scanned, &scratch, &ev)) {
         if (ev.has_data)
-            check_event(provider, ev.raw, ev.data);
+            check_event(provider, &last, ev.raw, ev.data);
     }
     buf_done(&scratch);
 }

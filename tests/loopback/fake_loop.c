@@ -1,5 +1,5 @@
-/* The played network: the loop. It has the real timers, arenas, blocks and mailbox; its clock stands
- * still until a test moves it, or is the real one where loops run free. See fake_net.h. */
+/* The played network: the loop. It has the real timers, arenas, blocks and mailbox; its clock
+ * stands still until a test moves it, or is the real one where loops run free. See fake_net.h. */
 #include "fake_loop.h"
 
 #include <stdlib.h>
@@ -78,7 +78,8 @@ void net_loop_run(struct net_loop *loop)
 void net_loop_stop(struct net_loop *loop)
 {
     fake_of(loop)->stopped = true;
-    uv_stop(&loop->uv);
+    if (fake_of(loop)->work != NULL)
+        uv_stop(&loop->uv);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)

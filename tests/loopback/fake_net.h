@@ -45,12 +45,13 @@ struct net_stream {
     size_t taken, piece; /* the gateway gets `piece` bytes at most at once; 0: all */
     bool queue_ends, end_told;
     bool wants_body, feeding;
-    bool sync_body; /* what is there comes during net_stream_read_body, even inside on_request */
+    bool leaves;       /* as soon as it is asked for its body */
+    bool sync_body;    /* what is there comes during net_stream_read_body, even inside on_request */
     int64_t announced; /* body bytes that the current chunk announces */
     /* how it takes its answer */
-    size_t room;      /* bytes until it says WAIT; SIZE_MAX: never */
+    size_t room;       /* bytes until it says WAIT; SIZE_MAX: never */
     size_t after_wait; /* bytes sent since it said WAIT */
-    unsigned gone_at; /* this send finds it gone; 0: none does */
+    unsigned gone_at;  /* this send finds it gone; 0: none does */
     unsigned pauses;
     bool full, close_after;
     /* what it got */
@@ -65,6 +66,9 @@ struct client_request {
     const char *fields;     /* "name: value\n" lines, or NULL */
     int64_t content_length; /* -1: none is said */
     bool chunked, sync_body;
+    struct slice early_body; /* whole; it is there already when its head comes */
+    bool early_gone;         /* its client leaves as soon as the body is asked for */
+    unsigned gone_at;        /* of the stream */
 };
 
 /* A request arrives at the loop's listener. It is the caller's, to be freed by client_free when its
@@ -88,7 +92,7 @@ struct upstream {
     _Atomic unsigned refs;
     struct slice authority;
     /* how new calls begin */
-    bool refuses;            /* fails at once, with `refusal` */
+    bool refuses; /* fails at once, with `refusal` */
     enum net_fail refusal;
     enum lease_phase begins; /* LEASE_HEAD: the request is out */
     bool reused;
@@ -96,7 +100,7 @@ struct upstream {
     void (*on_call)(struct upstream *u, struct call *c);
     void (*on_over)(struct upstream *u, struct call *c); /* before the gateway hears of its end */
     void *ctx;
-    unsigned calls;
+    _Atomic unsigned calls;
 };
 
 /* One request at an upstream. It stays until the loop is done or call_forget, so that a test can
@@ -111,7 +115,7 @@ struct call {
     bool written; /* the request's body is out of the gateway's memory */
     size_t room;  /* bytes of a streamed body that net_lease_write takes before it says no */
     enum http_method method;
-    struct text target, fields, body; /* of the request */
+    struct text target, fields, body;         /* of the request */
     struct slice parts[LEASE_BODY_PARTS_MAX]; /* where the gateway keeps it */
     unsigned parts_n, pauses;
     size_t body_bytes;

@@ -118,7 +118,7 @@ void call_phase(struct call *c, enum lease_phase phase)
     ASSERT(c->lease != NULL && phase < LEASE_BODY);
     c->lease->phase = phase;
     c->lease->phase_since_ns = net_now(c->loop);
-    c->written |= phase == LEASE_HEAD;
+    c->written = phase == LEASE_HEAD;
 }
 
 void call_head(struct call *c, unsigned status, const char *fields, int64_t content_length)
@@ -137,6 +137,7 @@ void call_head(struct call *c, unsigned status, const char *fields, int64_t cont
     };
     ASSERT(l != NULL && l->phase < LEASE_BODY);
     l->phase = LEASE_BODY;
+    l->body_sent = c->written;
     l->phase_since_ns = net_now(c->loop);
     l->ops->on_head(l, &h);
     fresh_free(lines);
@@ -146,7 +147,7 @@ void call_body(struct call *c, struct slice data, bool last)
 {
     struct net_lease *l = c->lease;
     struct slice copy = fresh_copy(data);
-    ASSERT(l != NULL && l->phase == LEASE_BODY);
+    ASSERT(l != NULL && l->phase == LEASE_BODY && data.n > 0);
     check_body_in_place(c);
     l->ops->on_body(l, copy, last);
     if (last && c->lease != NULL)
@@ -186,7 +187,7 @@ void call_writable(struct call *c, size_t room)
 
 void call_piece(struct call *c, struct slice data)
 {
-    if (c->lease != NULL)
+    if (c->lease != NULL && data.n > 0)
         call_body(c, data, false);
     if (c->lease != NULL)
         call_flush(c);
@@ -208,9 +209,11 @@ static void keep_request(struct call *c, const struct net_request *r)
 {
     size_t bytes = 0;
     fields_check(r->fields);
+    fields_check(r->more_fields);
     c->method = r->method;
     text_add(&c->target, r->target);
     text_add(&c->fields, r->fields);
+    text_add(&c->fields, r->more_fields);
     ASSERT(r->target.n > 0 && *r->target.p == '/' && r->body_parts <= LEASE_BODY_PARTS_MAX);
     for (unsigned i = 0; i < r->body_parts; i++) {
         c->parts[i] = r->body[i];

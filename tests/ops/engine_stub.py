@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Stands in for llama-server: takes its arguments, serves /health and chats on its Unix socket."""
+"""Stands in for llama-server: takes its arguments, serves /health and chats on its Unix socket. With
+`--linger SECONDS` it takes so long to end."""
 
 import json
 import os
+import signal
 import socketserver
 import sys
+import time
 from http.server import BaseHTTPRequestHandler
 
 USAGE = {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
@@ -58,6 +61,9 @@ def main():
     if "--version" in words:
         print("version: 1")
         return 0
+    if "--linger" in words:
+        seconds = float(words[words.index("--linger") + 1])
+        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(seconds), os._exit(0)))
     path = words[words.index("--host") + 1]
     if os.path.exists(path):
         os.unlink(path)

@@ -1,6 +1,8 @@
 """Listeners: PROXY v2, trusted proxies, inherited sockets, both address families, Unix sockets, workers."""
 
+import fcntl
 import os
+import re
 import socket
 import ssl
 import stat
@@ -12,7 +14,17 @@ from harness import (CHAT, ENGINE_STUB, Case, Weir, ask, basic, chat, chat_body,
                      late, read_all, status_of, threads, until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-HAS_V6 = socket.has_ipv6 and os.path.exists("/proc/net/if_inet6") and os.path.getsize("/proc/net/if_inet6") > 0
+
+
+def has_v6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+HAS_V6 = has_v6()
 
 
 def proxy(family, payload, command=1, version=2):
@@ -219,18 +231,20 @@ class Forwarded(Case):
 class Inherited(Case):
     """sd_listen_fds(3)."""
 
-    def inherit(self, listener, more="", pid="$$", listen="127.0.0.1:1", count=1):
+    def inherit(self, *listeners, more="", pid="$$", listen="127.0.0.1:1"):
         def place():
-            os.dup2(listener.fileno(), 3)
+            high = [fcntl.fcntl(each, fcntl.F_DUPFD, 500) for each in listeners]
+            for i, fd in enumerate(high):
+                os.dup2(fd, 3 + i)
 
-        shell = f'LISTEN_PID={pid} LISTEN_FDS={count}; export LISTEN_PID LISTEN_FDS; exec "$@"'
-        text = f"listen: '{listen}'\n" + basic(self.upstream(), more).split("\n", 1)[1]
-        return Weir(text, wrap=["sh", "-c", shell, "sh"], preexec=place, fds=(3,))
+        shell = f'LISTEN_PID={pid} LISTEN_FDS={len(listeners)}; export LISTEN_PID LISTEN_FDS; exec "$@"'
+        text = f"listen: {listen}\n" + basic(self.upstream(), more).split("\n", 1)[1]
+        return Weir(text, wrap=["sh", "-c", shell, "sh"], preexec=place, fds=tuple(range(3, 3 + len(listeners))))
 
     def test_many_workers_share_it(self):
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port = listener.getsockname()[1]
-            with self.inherit(listener, "workers: 4\n"):
+            with self.inherit(listener, more="workers: 4\n"):
                 kept = [connect(port) for _ in range(32)]
                 for conn in kept:
                     self.good(chat(port, keep=conn))
@@ -255,8 +269,27 @@ class Inherited(Case):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             listener.listen(16)
-            with self.inherit(listener, listen=f"unix:{path}"):
+            with self.inherit(listener, listen=f"'unix:{path}'"):
                 self.good(chat(path))
+
+    def test_several_in_order(self):
+        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+            listen = "['127.0.0.1:1', {address: '127.0.0.1:2', proxy_protocol: true}]"
+            with self.inherit(first, second, listen=listen) as weir:
+                self.good(chat(first.getsockname()[1]))
+                with socket.create_connection(second.getsockname()) as s:
+                    s.sendall(v4("203.0.113.30") + request())
+                    self.assertEqual(status_of(read_all(s)), 200)
+                self.assertIn("203.0.113.30", [a["client"] for a in weir.last_access(2)])
+
+    def test_more_or_fewer_than_configured(self):
+        """One that nobody accepts from would let its clients wait for ever."""
+        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+            for passed, listen in (((first, second), "127.0.0.1:1"), ((first,), "['127.0.0.1:1', '127.0.0.1:2']")):
+                weir = self.inherit(*passed, listen=listen)
+                with weir.launch():
+                    self.assertEqual(weir.wait(), 1)
+                    self.assertIn("LISTEN_FDS", weir.stderr())
 
     def test_meant_for_somebody_else(self):
         port = free_port()
@@ -267,7 +300,7 @@ class Inherited(Case):
     def test_children_do_not_get_it(self):
         """An engine that held the socket would keep it open after Weir."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            with self.inherit(listener, f"engines: {{e: {{model: {ENGINE_STUB}, binary: {ENGINE_STUB}}}}}\n") as weir:
+            with self.inherit(listener, more=f"engines: {{e: {{model: {ENGINE_STUB}, binary: {ENGINE_STUB}}}}}\n") as weir:
                 port = listener.getsockname()[1]
                 self.good(chat(port, "e"))
                 inode = os.fstat(listener.fileno()).st_ino
@@ -286,7 +319,7 @@ class Addresses(Case):
             auth = {"Authorization": "Bearer s3cret"}
             self.good(chat(weir.port, headers=auth))
             self.good(chat(("::1", weir.port), headers=auth))
-            self.assertEqual([a["client"] for a in weir.last_access(2)], ["127.0.0.1", "::1"])
+            self.assertEqual(sorted(a["client"] for a in weir.last_access(2)), ["127.0.0.1", "::1"])
 
     @unittest.skipUnless(HAS_V6, "no IPv6 here")
     def test_trusted_v4_peer_on_a_v6_listener(self):
@@ -325,6 +358,15 @@ class Addresses(Case):
                   + basic(up).split("\n", 1)[1]) as weir:
             for where in (weir.port, weir.admin, weir.folder / "w.sock"):
                 self.good(chat(where))
+
+    def test_port_of_the_system_s_choice(self):
+        """Port 0: one port for all workers, and the log and the status say which."""
+        with Weir("listen: 127.0.0.1:0\nworkers: 3\n" + basic(self.upstream()).split("\n", 1)[1]) as weir:
+            port = int(re.search(r":(\d+)/v1$", weir.said("serving")[0]["text"])[1])
+            self.assertNotEqual(port, 0)
+            for _ in range(20):
+                self.good(ask(port))
+            self.assertEqual(ask(weir.data / "admin.sock", path="/admin/v1/status").json()["listen"], f"127.0.0.1:{port}")
 
     def test_port_taken(self):
         up = self.upstream()

@@ -73,12 +73,13 @@ def main():
     harness.SLACK = args.slack
     loaded = unittest.defaultTestLoader.loadTestsFromNames(MODULES)
     chosen = [c for c in cases(loaded) if re.search(args.filter, c.id())]
-    verdicts = []
+    verdicts, began = [], time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run_one, c) for c in chosen]):
             verdicts.append(report(*done.result(), args.verbose))
     count = {v: verdicts.count(v) for v in ("passed", "failed", "skipped")}
-    print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
+    print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped, "
+          f"{time.monotonic() - began:.1f} s")
     return 0 if count["passed"] and not count["failed"] else 1
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import struct
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
@@ -183,9 +184,17 @@ async def legacy(call):
 
 @behaviour("split")
 async def split(call):
-    """Each byte of the stream in a chunk and a write of its own."""
+    """Each byte of the stream in a chunk and a write of its own; then each code point, escaped, in an
+    event of its own, those past U+FFFF as two surrogates in two events."""
     call.piece = 1
-    await speak(call, [SCRIPT])
+    await call.stream()
+    await call.delta({"role": "assistant", "content": SCRIPT})
+    units = SCRIPT.encode("utf-16-be")
+    call.ascii = True
+    for at in range(0, len(units), 2):
+        await call.delta({"content": units[at:at + 2].decode("utf-16-be", "surrogatepass")})
+    await call.delta({}, finish="stop")
+    await call.done(USAGE)
 
 
 @behaviour("comments")
@@ -271,6 +280,11 @@ async def flaky(call):
         await plain(call)
 
 
+@behaviour("broken")
+async def broken(call):
+    await call.error(500, "The server had an error", "server_error")
+
+
 @behaviour("picky")
 async def picky(call):
     await call.error(400, "Unsupported value: 'temperature' does not support 9.",
@@ -329,6 +343,42 @@ async def cut_clean(call):
 
 
 # --- paths that pass through untouched
+
+
+@behaviour("respond")
+async def respond(call):
+    """The Responses API: named events, and an object that Weir does not know."""
+    text = "".join(WORDS)
+
+    def part(said):
+        return {"type": "output_text", "text": said, "annotations": []}
+
+    def message(status, *parts):
+        return {"type": "message", "id": "msg_1", "role": "assistant", "status": status,
+                "content": parts}
+
+    def value(status):
+        return {"id": "resp_1", "object": "response", "created_at": call.created,
+                "model": call.body["model"], "status": status, "error": None, "tools": [],
+                "tool_choice": "auto", "parallel_tool_calls": True,
+                "output": [message(status, part(text))] if status == "completed" else []}
+
+    if not call.body.get("stream"):
+        await call.json(value("completed"))
+        return
+    item = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    events = [{"type": "response.created", "response": value("in_progress")},
+              {"type": "response.output_item.added", "output_index": 0,
+               "item": message("in_progress")},
+              {"type": "response.content_part.added", **item, "part": part("")},
+              *({"type": "response.output_text.delta", **item, "delta": word} for word in WORDS),
+              {"type": "response.output_text.done", **item, "text": text},
+              {"type": "response.completed", "response": value("completed")}]
+    await call.stream()
+    for number, event in enumerate(events):
+        data = json.dumps({**event, "sequence_number": number})
+        await call.text(f"event: {event['type']}\ndata: {data}\n\n".encode())
+    await call.wire.write(b"0\r\n\r\n")
 
 
 @behaviour("moderations")

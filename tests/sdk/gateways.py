@@ -1,17 +1,20 @@
-"""The gateways of the SDK tests: Weir with a configuration, between the SDKs and the mock."""
+"""The gateways of the SDK tests: Weir between the SDKs and the mock, with a file and without one."""
 
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 
 from harness.journal import Journal  # noqa: E402
 from harness.weir import PortTaken, Weir  # noqa: E402
+from upstream import HOSTED  # noqa: E402
 
 UPSTREAM_KEY = "sk-of-the-upstream"
 CLIENT_KEY = "wk-sdk-0123456789abcdef"
 
-# Keys, several providers: what a team runs. `brief` is the same upstream with short limits.
+# Keys, several providers: what a team runs. `brief` is the same upstream with short limits. The
+# aliases of RETRIES have three targets that the mock counts as one model.
 TEAM = """
 listen: 127.0.0.1:{weir}
 auth: keys
@@ -32,7 +35,8 @@ providers:
 models:
   chat:
     targets: [up/plain]
-passthrough:
+{retries}passthrough:
+  - {{path: /v1/responses, to: up}}
   - {{path: /v1/moderations, to: up}}
   - {{path: /v1/files, to: up}}
 """
@@ -49,16 +53,30 @@ providers:
   openai: {{type: openai, url: "http://127.0.0.1:{mock}/v1", api_key: {upstream_key}}}
 """
 
+# What makes Weir try again by itself. Each SDK has its own: the mock's counts must not mix.
+RETRIES = "".join(
+    f"  {name}-{sdk}: {{targets: [up/{name}@{sdk}, other/{name}@{sdk}, brief/{name}@{sdk}]}}\n"
+    for name in ("flaky", "broken") for sdk in ("python", "node"))
 
-async def start(binary, folder, text, mock_port, slack=1.0):
-    """A running Weir with the configuration `text`; another port if the first one was lost."""
-    folder.mkdir(parents=True)
-    weir = Weir(binary, folder, Journal(slack))
+# Takes the command line of harness.weir and leaves out the configuration file.
+WITHOUT_FILE = """sh -c 'exec "$0" "$1"'"""
+
+
+def certificate(folder):
+    """(certificate, key) for the hosted provider's name, signed by itself."""
+    files = folder / "hosted.pem", folder / "hosted.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "30", "-subj", "/CN=mock", "-addext", f"subjectAltName=DNS:{HOSTED}",
+         "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    return files
+
+
+async def until_started(weir, prepare):
+    """Starts `weir`, again if another process took its port; prepare() is called before each."""
     for attempt in range(3):
         weir.choose_ports()
-        weir.config.write_text(
-            text.format(weir=weir.ports["weir"], folder=folder, mock=mock_port,
-                        client_key=CLIENT_KEY, upstream_key=UPSTREAM_KEY), "utf-8")
+        prepare()
         try:
             await weir.start()
             return weir
@@ -66,3 +84,30 @@ async def start(binary, folder, text, mock_port, slack=1.0):
             if attempt == 2:
                 raise
     return None
+
+
+async def start_bare(binary, folder, proxy_port, trusted, slack=1.0):
+    """A running Weir without a configuration file: OPENAI_API_KEY in the environment makes it a
+    provider, whose address is the real one. A proxy and a certificate lead to the mock instead."""
+    folder.mkdir(parents=True)
+    weir = Weir(binary, folder, Journal(slack), wrap=WITHOUT_FILE)
+
+    def prepare():
+        weir.environment = {
+            "OPENAI_API_KEY": UPSTREAM_KEY, "WEIR_LISTEN": f"127.0.0.1:{weir.ports['weir']}",
+            "HTTPS_PROXY": f"http://127.0.0.1:{proxy_port}", "SSL_CERT_FILE": str(trusted)}
+
+    return await until_started(weir, prepare)
+
+
+async def start(binary, folder, text, mock_port, slack=1.0):
+    """A running Weir with the configuration `text`."""
+    folder.mkdir(parents=True)
+    weir = Weir(binary, folder, Journal(slack))
+
+    def prepare():
+        weir.config.write_text(
+            text.format(weir=weir.ports["weir"], folder=folder, mock=mock_port, retries=RETRIES,
+                        client_key=CLIENT_KEY, upstream_key=UPSTREAM_KEY), "utf-8")
+
+    return await until_started(weir, prepare)

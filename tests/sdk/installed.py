@@ -7,7 +7,6 @@ its file `complete` is there; until then it is made anew, by one process at a ti
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
 import platform
@@ -70,8 +69,17 @@ def call(command, hint, **more):
     return done.stdout
 
 
-def python_sdk():
-    """The interpreter of a virtual environment that has the Python SDK."""
+def at(path, hint):
+    """`path`, absolute; it must be there."""
+    if not path.exists():
+        raise Missing(f"no {path}: {hint}")
+    return path.absolute()
+
+
+def python_sdk(given=None):
+    """The interpreter of a virtual environment that has the Python SDK; `given` is used as it is."""
+    if given:
+        return at(given / "bin" / "python", "no virtual environment")
     wanted = HERE / "python" / "requirements.txt"
     text = wanted.read_text("utf-8")
 
@@ -97,8 +105,11 @@ def node():
     return program
 
 
-def node_sdk():
-    """The folder whose node_modules has the Node SDK."""
+def node_sdk(given=None):
+    """The folder whose node_modules has the Node SDK; `given` is used as it is."""
+    if given:
+        at(given / "node_modules" / "openai", "the SDK is not installed there")
+        return given.absolute()
     texts = [(HERE / "node" / name).read_text("utf-8") for name in NODE_FILES]
 
     def make(folder):
@@ -110,15 +121,3 @@ def node_sdk():
              "the package of package-lock.json must come from a package registry", cwd=folder)
 
     return made(cache() / "sdk-node" / key_of(*texts), "the Node SDK", make)
-
-
-def versions(only):
-    """What is tested, for people: `openai-python 1.2.3, openai-node 4.5.6`."""
-    parts = []
-    if only in (None, "python"):
-        text = (HERE / "python" / "requirements.txt").read_text("utf-8")
-        parts.append("openai-python " + re.search(r"^openai==(\S+)$", text, re.M)[1])
-    if only in (None, "node"):
-        lock = json.loads((HERE / "node" / "package-lock.json").read_text("utf-8"))
-        parts.append("openai-node " + lock["packages"]["node_modules/openai"]["version"])
-    return ", ".join(parts)

@@ -34,6 +34,10 @@ def arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weir", type=pathlib.Path, help="the gateway's binary")
     parser.add_argument("--only", choices=("python", "node"), help="one SDK")
+    parser.add_argument("--venv", type=pathlib.Path, metavar="DIR",
+                        help="a virtual environment that has the Python SDK already")
+    parser.add_argument("--node", type=pathlib.Path, metavar="DIR",
+                        help="a folder whose node_modules has the Node SDK already")
     parser.add_argument("--filter", default="", metavar="RE", help="only cases that match")
     parser.add_argument("--slack", type=float, default=1.0, metavar="F",
                         help="multiply upper time limits, for slow builds")
@@ -45,25 +49,30 @@ def arguments():
     return args
 
 
-def commands(only):
+def commands(args):
     """[(SDK, command that runs its cases, further environment)]; installs what is missing."""
     found = []
-    if only in (None, "python"):
-        found.append(("python", [installed.python_sdk(), "-B", HERE / "python" / "main.py"], {}))
-    if only in (None, "node"):
-        folder = installed.node_sdk()
-        found.append(("node", [installed.node(), HERE / "node" / "main.mjs"],
+    if args.only in (None, "python"):
+        found.append(("python", [installed.python_sdk(args.venv), "-B", HERE / "python" / "main.py"], {}))
+    if args.only in (None, "node"):
+        folder = installed.node_sdk(args.node)
+        # Node 18 warns of the File that its SDK needs.
+        found.append(("node", [installed.node(), "--no-warnings", HERE / "node" / "main.mjs"],
                       {"SDK_NODE": str(folder)}))
     return found
 
 
-def environment(args, mock, team, solo, more):
+def address(weir):
+    return f"http://127.0.0.1:{weir.ports['weir']}"
+
+
+def environment(args, mock, gates, more):
     """All that the programs get to know. Nothing of the caller's own keys and proxies gets in."""
     return {
-        "PATH": os.environ.get("PATH", ""), "HOME": str(team.folder), "LANG": "C.UTF-8",
-        "OPENAI_BASE_URL": f"http://127.0.0.1:{team.ports['weir']}/v1",
+        "PATH": os.environ.get("PATH", ""), "HOME": str(gates["team"].folder), "LANG": "C.UTF-8",
+        "OPENAI_BASE_URL": f"{address(gates['team'])}/v1",
         "OPENAI_API_KEY": gateways.CLIENT_KEY,
-        "SDK_SOLO": f"http://127.0.0.1:{solo.ports['weir']}",
+        "SDK_SOLO": address(gates["solo"]), "SDK_BARE": address(gates["bare"]),
         "SDK_MOCK": f"http://127.0.0.1:{mock.port}",
         "SDK_FILTER": args.filter, "SDK_SLACK": str(args.slack), **more,
     }
@@ -104,15 +113,19 @@ async def play(report, sdk, command, env):
             except ValueError:
                 report.problem(sdk, "not a line of the program's own: " + repr(line[:300]))
                 continue
-            if "cases" in row:
+            if "sdk" in row:
+                print(f"       {row['sdk']}", flush=True)
+            elif "cases" in row:
                 told = row["cases"]
             else:
                 seen += 1
                 report.case(sdk, row["case"], row["seconds"], row.get("error"))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
         await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     text = (await noise).decode("utf-8", "replace")
     if told is None or told != seen:
         report.problem(sdk, f"the program ended after {seen} of {told} cases\n{text}")
@@ -122,25 +135,32 @@ async def play(report, sdk, command, env):
         report.problem(sdk, f"the program said on stderr:\n{text}")
 
 
+async def start_all(args, mock, folder):
+    """Each gateway, by name, as soon as it serves."""
+    binary, hosted = args.weir.absolute(), gateways.certificate(folder)
+    await mock.start(hosted)
+    for name, text in (("team", gateways.TEAM), ("solo", gateways.SOLO)):
+        yield name, await gateways.start(binary, folder / name, text, mock.port, args.slack)
+    yield "bare", await gateways.start_bare(binary, folder / "bare", mock.proxy_port, hosted[0],
+                                            args.slack)
+
+
 async def play_all(args, report, programs, folder):
-    mock = Upstream(gateways.UPSTREAM_KEY, BEHAVIOURS)
-    await mock.start()
-    started = []
+    mock, gates = Upstream(gateways.UPSTREAM_KEY, BEHAVIOURS), {}
     try:
-        for name, text in (("team", gateways.TEAM), ("solo", gateways.SOLO)):
-            started.append(await gateways.start(args.weir.absolute(), folder / name, text,
-                                                mock.port, args.slack))
+        async for name, weir in start_all(args, mock, folder):
+            gates[name] = weir
         runs = [asyncio.ensure_future(
-            play(report, sdk, command, environment(args, mock, *started, more)))
+            play(report, sdk, command, environment(args, mock, gates, more)))
             for sdk, command, more in programs]
         _, late = await asyncio.wait(runs, timeout=LIMIT * args.slack)
         for run in late:
             run.cancel()
             report.problem("-", f"a program did not come to an end within {LIMIT * args.slack:.0f} s")
         await asyncio.gather(*runs, return_exceptions=bool(late))
-        await finish(report, mock, started)
+        await finish(report, mock, gates.values())
     finally:
-        for weir in started:
+        for weir in gates.values():
             await weir.kill()
         await mock.stop()
 
@@ -158,19 +178,17 @@ async def finish(report, mock, started):
 
 def main():
     args = arguments()
-    began = time.monotonic()
     try:
-        programs = commands(args.only)
+        programs = commands(args)
     except installed.Missing as missing:
         print(f"FAIL {missing}")
         return 2
     if args.install:
         return 0
-    report = Report(args.verbose)
+    report, began = Report(args.verbose), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="weir-sdk-") as folder:
         asyncio.run(play_all(args, report, programs, pathlib.Path(folder)))
-    print(f"{report.passed} passed, {report.failed} failed, {time.monotonic() - began:.1f} s "
-          f"({installed.versions(args.only)})")
+    print(f"{report.passed} passed, {report.failed} failed, {time.monotonic() - began:.1f} s")
     return 1 if report.failed else 0
 
 

@@ -1,7 +1,8 @@
 """The upstream of the SDK tests: a server that speaks OpenAI's wire and remembers what it was asked.
 
 The model's name says how it behaves: `cut@python-7` behaves as `cut` and is counted apart from any
-other cut. GET /_seen?model=NAME tells a test what came for that name: bodies, headers, and when the
+other cut. It speaks plain HTTP, and TLS behind a proxy for those who want to reach a hosted
+provider. GET /_seen?model=NAME tells a test what came for that name: bodies, headers, and when the
 peer left before its answer was complete (seconds on the machine's monotonic clock, which the tests
 read as well).
 """
@@ -9,7 +10,9 @@ read as well).
 import asyncio
 import hashlib
 import json
+import logging
 import pathlib
+import ssl
 import sys
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario")
 from harness.mock import Connection  # noqa: E402
 from harness.wire import encode_chunk, encode_head  # noqa: E402
 
+HOSTED = "api.openai.com"
 KEEP_BODY = 65536
 GONE_WAIT = 5.0
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
@@ -41,6 +45,7 @@ class Call:
         self.number = 0
         self.created = int(time.time())
         self.piece = 0
+        self.ascii = False
 
     @property
     def wants_usage(self):
@@ -75,7 +80,7 @@ class Call:
             await asyncio.sleep(0)
 
     async def event(self, value):
-        await self.text(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n")
+        await self.text(b"data: " + json.dumps(value, ensure_ascii=self.ascii).encode() + b"\n\n")
 
     async def chunk(self, choices, **more):
         """A chunk of a chat, with `"usage":null` where usage was asked for."""
@@ -97,6 +102,13 @@ class Call:
         await self.wire.write(b"0\r\n\r\n")
 
 
+async def pour(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
 class Upstream:
     """One listening mock. `complaints` are requests that Weir must not send."""
 
@@ -106,21 +118,51 @@ class Upstream:
         self.complaints = []
         self.records = []
         self.counts = {}
-        self.server = None
+        self.servers = []
         self.port = 0
+        self.tls_port = 0
+        self.proxy_port = 0
         self.tasks = set()
         self.connections = 0
 
     def complain(self, message):
         self.complaints.append(message)
 
-    async def start(self):
+    async def start(self, certificate):
+        """Listen: plain, with TLS by (certificate, key), and as the proxy in front of that."""
+        # The connections keep their sending side after an end; over TLS asyncio warns of it.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
+        self.port = await self._listen(self._accept)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        self.tls_port = await self._listen(self._accept, ssl=context)
+        proxy = await asyncio.start_server(self._tunnel, "127.0.0.1", 0)
+        self.servers.append(proxy)
+        self.proxy_port = proxy.sockets[0].getsockname()[1]
+
+    async def _listen(self, accept, **more):
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=512)
-        self.port = self.server.sockets[0].getsockname()[1]
+        server = await loop.create_server(accept, "127.0.0.1", 0, backlog=512, **more)
+        self.servers.append(server)
+        return server.sockets[0].getsockname()[1]
+
+    async def _tunnel(self, reader, writer):
+        """An HTTP proxy whose only way leads to the TLS port."""
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(f"CONNECT {HOSTED}:443 ".encode()):
+                self.complain(f"the proxy was asked for {head[:80]!r}")
+            inner, outer = await asyncio.open_connection("127.0.0.1", self.tls_port)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(pour(reader, outer), pour(inner, writer))
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
 
     async def stop(self):
-        self.server.close()
+        for server in self.servers:
+            server.close()
         for task in list(self.tasks):
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -5,10 +5,10 @@ set -eu
 
 build_packages="cmake ninja-build pkg-config gcc g++ libc6-dev libuv1-dev libc-ares-dev libssl-dev
   libsimdjson-dev libyaml-dev zlib1g-dev libzstd-dev"
-engine_packages="python3 python3-venv python3-pip git"
-test_packages="python3 python3-venv openssl procps prometheus"
+engine_packages="curl python3 python3-venv python3-pip git"
+test_packages="python3 python3-venv python3-yaml nodejs npm node-llhttp openssl procps prometheus"
 check_packages="clang clang-14 clang-format clang-tidy"
-bench_packages="nginx-light node-llhttp python3"
+bench_packages="nginx-light python3"
 fuzz_packages="clang clang-14 libclang-rt-14-dev"
 
 as_root() {

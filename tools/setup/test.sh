@@ -8,6 +8,7 @@ out=build/test-logs
 mkdir -p "$out"
 began=$(date +%s)
 dev=build/dev/src/cli/weir
+tsan=build/tsan/src/cli/weir
 
 elapsed() {
     echo $(($(date +%s) - began))
@@ -35,11 +36,19 @@ echo "make test: building with sanitizers (build/dev, build/tsan), then every su
 engine=$!
 
 tools/setup/build.sh dev || exit 1
-suite unit ctest --test-dir build/dev --output-on-failure -j 2
+suite unit ctest --test-dir build/dev --output-on-failure -j 2 -E '^engine$'
 suite harness python3 tests/scenario/run.py --self-test
 suite scenarios python3 tests/scenario/run.py --weir $dev --jobs 3 --slack 3
 suite http-cases python3 tests/http/cases.py --weir $dev
 suite commands python3 tests/cli/run.py --weir $dev
+suite operations python3 tests/ops/run.py --weir $dev --slack 3
+suite deploy python3 tests/deploy/run.py --weir $dev
+suite sdk python3 tests/sdk/run.py --weir $dev
+suite documents tools/check/docs.sh $dev check
+
+tools/setup/build.sh tsan || exit 1
+suite unit-threads ctest --test-dir build/tsan --output-on-failure -j 2 -E '^(engine|golden|replay_.*)$'
+suite scenarios-threads python3 tests/scenario/run.py --weir $tsan --jobs 3 --slack 5
 
 printf '  %-28s' "local engine and model"
 if wait $engine; then
@@ -47,7 +56,8 @@ if wait $engine; then
     WEIR_LLAMA_SERVER=$(tail -n 1 "$out/engine.path")
     WEIR_MODEL=$(tail -n 1 "$out/model.path")
     export WEIR_LLAMA_SERVER WEIR_MODEL
-    suite engines python3 tests/engine/run.py --build build/dev
+    suite engines python3 tests/engine/run.py --driver build/dev/tests/engine/engine_driver --synth build/dev/tools/gguf/gguf-synth
+    suite quickstart python3 tests/sdk/quickstart.py --weir $dev
 else
     echo "FAILED, see $out/engine.log"
     failed="$failed engine"

@@ -267,7 +267,7 @@ def check_error_object(value, where):
 
 
 async def expect_stream_error(client, node):
-    """A stream that failed: last an error event, never [DONE], then the connection closes."""
+    """A stream that failed: last an error event, never [DONE] nor a proper end, and it closes."""
     reply = await client.ended()
     events = client.events(reply)
     if any(one.data.startswith("[DONE]") for one in events):
@@ -275,6 +275,7 @@ async def expect_stream_error(client, node):
     if not events:
         raise Fail(f"expected an error event, came {client.summary()}")
     check_error_object(events[-1].json(), "last event")
+    await expect_cut(client, node)
     await closed(client, (0.0, 1.0))
 
 

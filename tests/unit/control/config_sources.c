@@ -285,7 +285,8 @@ TEST(from_environment)
     CHECK(config_from_env(&fixture_options, &errors) == NULL);
     CHECK_EQ_LIT(buf_view(&errors),
                  "environment: no configuration file, and no key of a provider is set "
-                 "(OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY)\n");
+                 "(OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY); `weir init` writes a file to "
+                 "start from\n");
     buf_reset(&errors);
     fixture_setenv(SLICE("GROQ_API_KEY"), SLICE("hunter2 ${X}"));
     fixture_setenv(SLICE("OPENAI_API_KEY"), SLICE("hunter2"));

@@ -28,20 +28,6 @@ static void check_loads(const char *name, struct slice text)
     buf_done(&errors);
 }
 
-TEST(reference_is_committed)
-{
-    struct buf got, want;
-    buf_init(&got, 1 << 20);
-    config_reference(&got);
-    CHECK(!got.failed);
-    if (getenv("UPDATE") != NULL)
-        fixture_write("../../../docs/configuration.md", buf_view(&got));
-    fixture_read("../../../docs/configuration.md", &want);
-    CHECK_EQ_SLICE(buf_view(&got), buf_view(&want));
-    buf_done(&got);
-    buf_done(&want);
-}
-
 /* The examples of the first table, put together, are one configuration. */
 TEST(examples_of_the_root)
 {

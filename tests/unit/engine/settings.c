@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/machine.h"
 #include "base/mem.h"
 #include "check.h"
 #include "environment.h"
@@ -60,8 +61,8 @@ TEST(defaults_and_llama)
     c.threads = c.context = 0;
     c.args_n = 0;
     struct settings *s = mem_must(settings_new(&c, "run"));
-    snprintf(want, sizeof want, "/opt/llama serve -m m.gguf --host run/tiny.sock -t %lld -np 4",
-             (long long)process_cores());
+    snprintf(want, sizeof want, "/opt/llama serve -m m.gguf --host run/tiny.sock -t %u -np 4",
+             machine_cores());
     CHECK_EQ_SLICE(line_of(s), slice_str(want));
     settings_free(s);
 }

@@ -1,4 +1,4 @@
-/* Bump allocator: many small allocations, freed together. One arena per exchange and per attempt. */
+/* Bump allocator: many small allocations, freed together. One arena per exchange. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

@@ -40,10 +40,10 @@ enum json_error {
 
 /* A value, or the key of a member: keys stand in the row just before their values. */
 struct json_node {
-    uint32_t off;          /* first byte in the text */
-    uint32_t end : 31;     /* one past the last byte */
-    uint32_t escaped : 1;  /* a string with a backslash in it */
-    uint32_t next;         /* the node behind this value and everything inside it */
+    uint32_t off;         /* first byte in the text */
+    uint32_t end : 31;    /* one past the last byte */
+    uint32_t escaped : 1; /* a string with a backslash in it */
+    uint32_t next;        /* the node behind this value and everything inside it */
 };
 
 struct json_doc {

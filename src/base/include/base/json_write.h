@@ -1,9 +1,11 @@
-/* JSON writing into a buffer. The writer sets commas itself; the buffer's `failed` is the only error. */
+/* JSON writing into a buffer. The writer sets commas itself; errors are the buffer's `failed`. */
 #ifndef BASE_JSON_WRITE_H
 #define BASE_JSON_WRITE_H
 
 #include "base/buf.h"
 
+/* How many bytes at the start of `s` stand for themselves in a string: ASCII without escapes. */
+size_t json_plain(struct slice s);
 /* The string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void json_put_string(struct buf *b, struct slice s);
 
@@ -27,7 +29,7 @@ static inline void jw_before_value(struct json_writer *w)
 
 void jw_open(struct json_writer *w, char bracket);  /* '{' or '[' */
 void jw_close(struct json_writer *w, char bracket); /* '}' or ']' */
-/* A key that is a literal and needs no escapes: with its comma, quotes and colon it is one append. */
+/* A literal key that needs no escapes: with its comma, quotes and colon it is one append. */
 static inline void jw_put_key(struct json_writer *w, const char *text, size_t n)
 {
     size_t skip = w->comma ? 0 : 1;

@@ -1,4 +1,4 @@
-/* Intrusive doubly linked list: no allocation, O(1) removal. A node not in a list points to itself. */
+/* Intrusive doubly linked list: no allocation, O(1) removal. A node in no list points to itself. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 
@@ -55,8 +55,8 @@ static inline struct list *list_pop_front(struct list *l)
 }
 
 /* `it` may be removed from the list inside the body. */
-#define list_foreach(it, head) \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
+#define list_foreach(it, head)                                                                     \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)
 
 #endif

@@ -26,7 +26,7 @@ void mem_wipe(void *ptr, size_t n);
 /* Start-up code that cannot go on without memory: prints and exits on NULL. */
 NODISCARD void *mem_must(void *ptr);
 
-/* Makes the `nth` allocation from now on fail once (0: never). Without WEIR_TORTURE does nothing. */
+/* Makes the `nth` allocation from now on fail once (0: never). Only where WEIR_TORTURE is set. */
 void mem_torture(int64_t nth);
 
 /* How many allocations were made since the last mem_torture call (0 without WEIR_TORTURE). */

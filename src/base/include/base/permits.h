@@ -1,5 +1,5 @@
-/* Counted permits shared by all threads, with a bounded queue: the place where "at most N at once" is
- * decided, exactly. A permit is given back once, by whoever holds it. */
+/* Counted permits shared by all threads, with a bounded queue: the place where "at most N at once"
+ * is decided, exactly. A permit is given back once, by whoever holds it. */
 #ifndef BASE_PERMITS_H
 #define BASE_PERMITS_H
 
@@ -39,7 +39,7 @@ void permits_done(struct permits *p);
 /* Changes the limits; a higher one grants to waiters at once. */
 void permits_set(struct permits *p, int64_t limit, int64_t queue_limit);
 
-/* Takes a permit, or queues `w` behind those who came earlier, or refuses when the queue is full. */
+/* Takes a permit, or queues `w` behind those who came earlier, or refuses: the queue is full. */
 NODISCARD enum permit_result permits_take(struct permits *p, struct permit_waiter *w);
 
 /* Takes a permit only if one is free and nobody waits. */

@@ -61,7 +61,7 @@ enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEV
 
 struct config_egress {
     struct slice proxy, no_proxy;
-    struct config_list resolvers; /* name servers instead of the system's */
+    struct config_list resolvers;         /* name servers instead of the system's */
     struct slice ca_file;                 /* added to the system's authorities */
     struct slice client_cert, client_key; /* shown to upstreams that ask */
 };
@@ -154,7 +154,7 @@ struct config {
     struct config_limits limits;
     struct config_server server;
     struct config_timeouts timeouts; /* defaults for every target */
-    bool providers_from_env; /* those of the environment are among `providers` */
+    bool providers_from_env;         /* those of the environment are among `providers` */
     struct config_provider *providers;
     size_t providers_n;
     struct config_engine *engines;

@@ -26,8 +26,7 @@
     X(BODY_TOO_LARGE, 413, T_REQUEST, "request_too_large", NO, "The request body is too large.")   \
     X(BODY_ENCODING, 415, T_REQUEST, "unsupported_encoding", NO,                                   \
       "This Content-Encoding is not supported; gzip and zstd are.")                                \
-    X(BODY_UNPACK, 400, T_REQUEST, "invalid_encoding", NO,                                         \
-      "The request body does not unpack.")                             \
+    X(BODY_UNPACK, 400, T_REQUEST, "invalid_encoding", NO, "The request body does not unpack.")    \
     X(CLIENT_GONE, 499, T_REQUEST, "client_closed_request", NO, "The client closed the request.")  \
     X(INTERNAL, 500, T_SERVER, "internal_error", NO, "Something went wrong inside the gateway.")   \
     X(NO_MEMORY, 503, T_SERVER, "out_of_memory", NO, "The gateway is out of memory.")              \

@@ -22,7 +22,8 @@ struct sink_ops {
 #define CHILD_BODY_MAX  ((size_t)4 << 20)
 
 struct child;
-/* `status` 0: cancelled with its parent. `body` is valid during the call. */
+/* `status` 0: there is no whole answer (cancelled, or more than fits). `body` is valid during the
+ * call, which may come before exchange_child_start returns. */
 typedef void child_done_fn(struct child *c, unsigned status, struct slice body);
 
 /* In the caller's memory when attached; it must stay until `done`. */

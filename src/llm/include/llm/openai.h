@@ -135,6 +135,27 @@ NODISCARD bool openai_scan_event(struct json_parser *p, struct arena *a,
                                  const struct llm_provider *provider, struct slice data,
                                  struct llm_scan *ret);
 
+#define LLM_REPEAT_MAX 768
+
+/* The latest event with content of one stream, to compare the next one with. Zeroed at first. */
+struct llm_repeat {
+    uint16_t n; /* bytes of its text; 0: none */
+    uint16_t holes;
+    struct {
+        uint16_t from, to;
+    } hole[2]; /* strings that may differ, without their quotes, in order */
+    struct llm_scan scan;
+    char text[LLM_REPEAT_MAX];
+};
+
+/* openai_scan_event for the events of one stream in turn, with the same result for a fraction of
+ * the work: most events are the one before with another text between the same two quotes, which
+ * needs no parsing to say. What they have in common was validated then, and the new text is simple
+ * enough to be validated alone; or else the event is parsed after all. */
+NODISCARD bool openai_scan_next_event(struct llm_repeat *last, struct json_parser *p,
+                                      struct arena *a, const struct llm_provider *provider,
+                                      struct slice data, struct llm_scan *ret);
+
 /* A whole answer with a 2xx status. `done` is true on success. False: not JSON, or neither an
  * answer of the operation's shape nor an error. */
 NODISCARD bool openai_scan_answer(struct json_parser *p, struct arena *a,

@@ -53,7 +53,7 @@ struct net_answer {
 enum net_sent {
     NET_SENT_ALL,
     NET_SENT_WAIT, /* taken, but the client is slow: send no more before on_drain */
-    NET_SENT_GONE, /* the client is gone; on_gone has been or will be called */
+    NET_SENT_GONE, /* the client is gone; on_gone does not follow, `s` is no longer the caller's */
 };
 
 /* Sends head (once, NULL later), body parts (at most 8) and, with `end`, the end of the answer, in
@@ -61,8 +61,10 @@ enum net_sent {
 NODISCARD enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *head,
                                         const struct slice *parts, unsigned n, bool end);
 
-/* The connection ends with this answer. */
-void net_stream_close_after(struct net_stream *s);
+/* The answer will have no proper end: what is sent with `end` is not followed by the last chunk, and
+ * the connection closes. Nobody takes such an answer for a whole one, or the connection for one
+ * that can be used again. */
+void net_stream_cut_after(struct net_stream *s);
 
 /* Breaks the connection: what was promised cannot be kept. `s` is no longer the caller's. */
 void net_stream_abort(struct net_stream *s);
@@ -70,7 +72,8 @@ void net_stream_abort(struct net_stream *s);
 /* Asks for the body: answers an Expect, and delivers what has come already during the call. */
 void net_stream_read_body(struct net_stream *s);
 void net_stream_pause_body(struct net_stream *s);
-/* Bytes of the body that have come, or that its current chunk announces: it has at least so many. */
+/* Bytes of the body that have come, or that its current chunk announces: it has at least so many.
+ */
 int64_t net_stream_body_bytes(const struct net_stream *s);
 
 /* The caller's own pointer. */
@@ -85,8 +88,8 @@ int64_t net_stream_started_ns(const struct net_stream *s);
 /* uid of the peer of a Unix socket, or -1. */
 int64_t net_stream_peer_uid(const struct net_stream *s);
 
-/* Connections by client address, of which each may have `cap` (at least 1); all addresses of an IPv6
- * /64 count as one. `connections` is about how many there will be. NULL: no memory. */
+/* Connections by client address, of which each may have `cap` (at least 1); all addresses of an
+ * IPv6 /64 count as one. `connections` is about how many there will be. NULL: no memory. */
 struct net_clients;
 NODISCARD struct net_clients *net_clients_new(int64_t cap, int64_t connections);
 /* When no connection is left. NULL is fine. */

@@ -92,8 +92,8 @@ struct net_lease_ops {
 /* What is asked. All memory stays the caller's and in place until the lease is over. */
 struct net_request {
     enum http_method method;
-    struct slice target; /* path and query, encoded */
-    struct slice fields; /* complete lines "name: value CRLF"; not Host, not framing */
+    struct slice target;      /* path and query, encoded */
+    struct slice fields;      /* complete lines "name: value CRLF"; not Host, not framing */
     struct slice more_fields; /* the same; what holds secrets need not be copied to be joined */
     const struct slice *body;
     unsigned body_parts;
@@ -117,7 +117,8 @@ struct net_lease {
     struct list waiting;
     struct permit_waiter permit;
     uint64_t ticket;
-    bool resent, reused, paused, body_sent;
+    bool resent, reused, paused;
+    bool body_sent; /* from on_head on, for all to read: nothing of the request is left to write */
 };
 
 /* Sends `r` to `u`. Callbacks come from the loop, or during the call when it fails at once. */

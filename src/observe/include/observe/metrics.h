@@ -7,11 +7,11 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
+/* clang-format off */
 /* Statuses that have a series of their own; others count as the first of their class. */
 #define METRIC_STATUSES(X)                                                                         \
-    X(200)                                                                                         \
-    X(400) X(401) X(403) X(404) X(405) X(408) X(413) X(415) X(429) X(499) X(500) X(502) X(503)     \
-        X(504)
+    X(200) X(400) X(401) X(403) X(404) X(405) X(408) X(413) X(415) X(429) X(499)                   \
+    X(500) X(502) X(503) X(504)
 enum metric_status {
 #define X(code) STATUS_##code,
     METRIC_STATUSES(X)
@@ -21,9 +21,8 @@ enum metric_status {
 enum metric_status metric_status_of(unsigned status);
 
 #define METRIC_TOKEN_TYPES(X)                                                                      \
-    X(INPUT, "input")                                                                              \
-    X(OUTPUT, "output") X(CACHED, "cached") X(CACHE_WRITE, "cache_write")                          \
-        X(REASONING, "reasoning") X(ESTIMATED_OUTPUT, "estimated_output")
+    X(INPUT, "input") X(OUTPUT, "output") X(CACHED, "cached") X(CACHE_WRITE, "cache_write")        \
+    X(REASONING, "reasoning") X(ESTIMATED_OUTPUT, "estimated_output")
 enum metric_token_type {
 #define X(id, name) TOKEN_##id,
     METRIC_TOKEN_TYPES(X)
@@ -33,10 +32,10 @@ enum metric_token_type {
 
 /* Why an attempt ended. */
 #define METRIC_OUTCOMES(X)                                                                         \
-    X(OK, "ok")                                                                                    \
-    X(CLIENT_GONE, "client_gone") X(CONNECT, "connect") X(TIMEOUT, "timeout") X(CUT, "cut")        \
-        X(BAD_ANSWER, "bad_answer") X(REFUSED, "refused") X(RATE_LIMITED, "rate_limited")          \
-            X(SERVER_ERROR, "server_error")
+    X(OK, "ok") X(CLIENT_GONE, "client_gone") X(CONNECT, "connect") X(TIMEOUT, "timeout")          \
+    X(CUT, "cut") X(BAD_ANSWER, "bad_answer") X(REFUSED, "refused")                                \
+    X(RATE_LIMITED, "rate_limited") X(SERVER_ERROR, "server_error")
+/* clang-format on */
 enum metric_outcome {
 #define X(id, name) OUTCOME_##id,
     METRIC_OUTCOMES(X)
@@ -46,7 +45,16 @@ enum metric_outcome {
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 /* What a series is told apart by, beside the model. */
-enum metric_label { LABEL_NONE, LABEL_STATUS, LABEL_TYPE, LABEL_OUTCOME };
+enum metric_label {
+    LABEL_NONE,
+    LABEL_STATUS,
+    LABEL_TYPE,
+    LABEL_OUTCOME,
+    LABEL_WORKER,
+    LABEL_ENGINE,
+    LABEL_LISTEN,
+    LABEL_VERSION,
+};
 
 #define METRIC_BUCKETS 16 /* bounds of every histogram; +Inf comes on top */
 
@@ -81,6 +89,36 @@ enum metric_label { LABEL_NONE, LABEL_STATUS, LABEL_TYPE, LABEL_OUTCOME };
     X(LATE_GRANTS, "weir_late_grants_total", COUNTER, 1,                                           \
       "Places given back because their request had left the queue")
 
+/* Rows that nobody counts: whoever knows them tells them at each scrape (metric_collector). */
+#define METRICS_SAMPLED(X)                                                                         \
+    X(QUEUE, "queue_depth", GAUGE, NONE, "Requests waiting, all models")                           \
+    X(CONNECTIONS, "weir_client_connections", GAUGE, NONE, "Open connections of clients")          \
+    X(ACCEPTED, "weir_client_connections_total", COUNTER, NONE, "Connections accepted")            \
+    X(CONN_REFUSED, "weir_client_connections_refused_total", COUNTER, NONE,                        \
+      "Connections over a cap")                                                                    \
+    X(EXCHANGES, "weir_exchanges_open", GAUGE, NONE, "Requests under way")                         \
+    X(BODY_MEMORY, "weir_body_memory_bytes", GAUGE, NONE,                                          \
+      "Memory held by request bodies and queued output")                                           \
+    X(LOG_DROPPED, "weir_log_dropped_total", COUNTER, NONE,                                        \
+      "Log lines dropped because the output was blocked")                                          \
+    X(LOOP_LAG, "weir_loop_lag_seconds", GAUGE, WORKER,                                            \
+      "Longest turn of a worker's loop since the last scrape")                                     \
+    X(STUCK, "weir_worker_stuck_total", COUNTER, NONE,                                             \
+      "Times a worker did not come back to its loop for 2 s")                                      \
+    X(RELOADS, "weir_config_reloads_total", COUNTER, NONE, "Reloads that took effect")             \
+    X(RELOADS_REFUSED, "weir_config_reloads_refused_total", COUNTER, NONE,                         \
+      "Reloads refused; the old configuration stayed")                                             \
+    X(READY, "weir_ready", GAUGE, NONE, "1 while new requests are welcome")                        \
+    X(BUILD, "weir_build_info", GAUGE, VERSION, "Always 1; which Weir this is")                    \
+    X(CERT_DAYS, "weir_tls_certificate_days_left", GAUGE, LISTEN,                                  \
+      "Days until the certificate of a listener expires")                                          \
+    X(ENGINE_UP, "weir_engine_up", GAUGE, ENGINE, "1 while the engine answers requests")           \
+    X(ENGINE_RESTARTS, "weir_engine_restarts_total", COUNTER, ENGINE,                              \
+      "Starts of the engine after its first")                                                      \
+    X(ENGINE_START, "weir_engine_start_seconds", GAUGE, ENGINE,                                    \
+      "How long its latest start took until it was ready")                                         \
+    X(ENGINE_RSS, "weir_engine_rss_bytes", GAUGE, ENGINE, "Resident memory of the engine")
+
 enum metric_by_model {
 #define X(id, name, kind, label, unit, help) MM_##id,
     METRICS_BY_MODEL(X)
@@ -92,6 +130,12 @@ enum metric_plain {
     METRICS_PLAIN(X)
 #undef X
         MP_N
+};
+enum metric_sampled {
+#define X(id, name, kind, label, help) MS_##id,
+    METRICS_SAMPLED(X)
+#undef X
+        MS_N
 };
 
 #define METRIC_MODELS_MAX 512 /* distinct `model` labels; later ones count as "other" */
@@ -114,11 +158,12 @@ void metric_count(struct metric_shard *s, enum metric_plain m, int64_t by);
 /* Further samples at scrape time, by whoever knows them: called in order of registration. */
 typedef void metric_collect_fn(struct buf *out, void *ctx);
 void metric_collector(metric_collect_fn *fn, void *ctx);
-/* "# HELP ..." and "# TYPE ..." of a collector's metric. */
-void metric_put_header(struct buf *out, const char *name, enum metric_kind kind, const char *help);
-/* One sample; `label` may be NULL. */
-void metric_put_sample(struct buf *out, const char *name, const char *label, struct slice value,
-                       double number);
+/* The head of a sampled metric, before its samples. */
+void metric_put_header(struct buf *out, enum metric_sampled m);
+/* One sample, with the value of the row's label (SLICE_NONE where it has none). */
+void metric_put_sample(struct buf *out, enum metric_sampled m, struct slice label, double number);
+/* Both, for a row without a label. */
+void metric_put(struct buf *out, enum metric_sampled m, double number);
 
 /* Prometheus text format 0.0.4. */
 void metric_render(struct buf *out);
