@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/slice.h"
 #include "datadir.h"
 
 #define PATIENCE_S 60 /* a reload reads files and makes TLS contexts */
@@ -65,9 +66,12 @@ const char *admin_socket_ask(const char *command, const char *data, const char *
     if (exchange(fd, method, path, answer, sizeof answer))
         body = strstr(answer, "\r\n\r\n");
     close(fd);
-    if (body == NULL || sscanf(answer, "HTTP/1.%*1[01] %3d", ret_status) != 1) {
+    uint64_t status;
+    if (body == NULL || strncmp(answer, "HTTP/1.", 7) != 0 ||
+        !slice_to_u64(slice_of(answer + sizeof "HTTP/1.x", 3), &status)) {
         fprintf(stderr, "weir %s: the gateway gave no answer\n", command);
         return NULL;
     }
+    *ret_status = (int)status;
     return body + 4;
 }

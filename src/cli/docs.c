@@ -16,8 +16,8 @@ static void errors(struct buf *out)
             "# Errors\n\nWhat clients get when Weir itself ends a request, in OpenAI's shape "
             "`{\"error\":{\"message\",\"type\",\"param\",\"code\"}}`. An upstream's own errors "
             "(400, 404, 409, 422, 429, 5xx) keep their status, with their text in the same "
-            "shape. In a stream that has begun, the error comes as a last event without "
-            "`[DONE]`.\n\n");
+            "shape. In a stream that has begun, the error comes as a last event, without "
+            "`[DONE]` and without the last chunk behind it, and the connection closes.\n\n");
     gw_error_reference(out);
 }
 

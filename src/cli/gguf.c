@@ -72,7 +72,7 @@ static bool take(struct reader *r, void *out, size_t n)
 /* Numbers are little-endian. */
 static bool take_u32(struct reader *r, uint32_t *ret)
 {
-    uint8_t b[4];
+    uint8_t b[4] = {0};
     if (!take(r, b, sizeof b))
         return false;
     *ret = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;

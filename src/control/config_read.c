@@ -2,7 +2,7 @@
 #include "config_read.h"
 
 /* A walk that passes aliases counts what it visits: a small tree can be a long walk. */
-#define VISITS_MAX (2 * YAML_TREE_MAX_VALUES)
+#define VISITS_MAX ((size_t)2 * YAML_TREE_MAX_VALUES)
 
 /* A field that was named. */
 struct config_given {

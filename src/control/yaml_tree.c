@@ -328,17 +328,24 @@ static struct ynode *build(struct builder *b, unsigned depth)
     return node;
 }
 
+static bool skip(struct builder *b, unsigned events)
+{
+    while (events > 0 && next(b))
+        events--;
+    return events == 0;
+}
+
 /* The whole stream; NULL: reported. */
 static struct ynode *build_stream(struct builder *b)
 {
-    if (!next(b) || !next(b)) /* the start of the stream, then of the document */
+    if (!skip(b, 2)) /* to the start of the stream, then of the document */
         return NULL;
     if (b->event.type == YAML_STREAM_END_EVENT) {
         struct ynode *empty = ynode_new(b->arena, YNODE_MAP, (struct config_pos){1, 1});
         return empty != NULL ? empty : no_memory(b);
     }
     struct ynode *root = next(b) ? build(b, 0) : NULL;
-    if (root == NULL || !next(b) || !next(b)) /* the end of the document, then what follows */
+    if (root == NULL || !skip(b, 2)) /* to the end of the document, then to what follows */
         return NULL;
     if (b->event.type != YAML_STREAM_END_EVENT)
         return fail(b, "a second document; only one is allowed");

@@ -68,7 +68,6 @@ struct exchange {
     struct slice id; /* request id */
     enum http_method method;
     struct slice path, target;
-    struct slice traceparent;
     struct slice forward;     /* header lines of the client that go upstream */
     struct slice pass_fields; /* the same, for passed-through paths only */
     struct slice client_key;  /* its credential, kept for `api_key: client` only */

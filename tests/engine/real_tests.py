@@ -77,11 +77,11 @@ def ready_chat_stop(options):
 
 
 @test
-def context_is_for_all_slots_together(options):
+def slots_share_the_context(options):
     with Driver(options.driver) as d:
         d.apply(real(options, slots=4, context=4096))
         d.wait("ready")
-        assert ask(d.socket(), "GET", "/props")[1]["default_generation_settings"]["n_ctx"] == 1024
+        assert ask(d.socket(), "GET", "/props")[1]["default_generation_settings"]["n_ctx"] == 4096
 
 
 @test

@@ -208,6 +208,8 @@ class Descriptors(Case):
         """As many open descriptors after a day's work as before it."""
         with Weir(basic(self.upstream(), "workers: 1\n")) as weir:
             self.good(chat(weir.port))
+            self.assertEqual(weir.reload()[0], 0)
+            until("the connection is closed", lambda: weir.metric("weir_client_connections") == 0)
             before = len(os.listdir(f"/proc/{weir.pid}/fd"))
             for _ in range(100):
                 self.good(chat(weir.port))

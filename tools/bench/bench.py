@@ -27,6 +27,7 @@ import stats
 from targets import FILES_WANTED, KEY, START, Direct, Failure, Mock, Place
 
 STREAMS = 300
+FILES_RESERVED = 256  # of a proxy, beside two for each stream
 EVENTS = 64
 CONNECTIONS = 32
 REQUESTS_PER_TLS_CONNECTION = 100
@@ -322,7 +323,7 @@ class Bench:
                 held = json.loads(load.stdout.readline() or "{}")
                 time.sleep(2)
                 used = machine.resident_bytes(target.pids())
-                open_streams = mock.counts()["open"] - 1
+                open_streams = mock.counts()["open"]
             finally:
                 load.terminate()
             output, errors = load.communicate(timeout=60)
@@ -538,7 +539,10 @@ def main():
     args = parse_args()
     if not {args.proxy_core, args.load_core} <= os.sched_getaffinity(0):
         sys.exit("bench: two cores are needed, one for the proxy and one for load and upstream")
-    machine.raise_files(FILES_WANTED)
+    files = machine.raise_files(FILES_WANTED)
+    if args.idle_streams > (files - FILES_RESERVED) // 2:
+        args.idle_streams = (files - FILES_RESERVED) // 2
+        say(f"{files} descriptors are allowed here: {args.idle_streams} idle streams at most")
     os.sched_setaffinity(0, {args.load_core})
     args.awake = not args.let_idle and machine.keep_cores_awake()
     if not args.weir:

@@ -13,14 +13,15 @@ def free_port():
 
 
 def raise_files(wanted):
-    """For the processes started from here; root may go above its hard limit."""
+    """For the processes started from here; root may go above its hard limit. Returns how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= wanted:
-        return
+        return soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
     except (ValueError, PermissionError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def keep_cores_awake():

@@ -2,7 +2,7 @@
  * benchmock: a very cheap upstream that speaks OpenAI's chat completions, for measuring proxies:
  * one thread, raw epoll, answers prepared beforehand. It streams when the body has "stream":true
  * (or the target has "?stream=1"): N events at a fixed interval, the usage event when the body has
- * "include_usage":true, then [DONE]. With --idle a stream stays silent after its first event.
+ * "include_usage":true, then [DONE]. With --idle a stream stays silent after its first word.
  *
  * GET /bench/counts answers what it has counted; the same line is printed on SIGUSR1 and at the
  * end. GET /bench/settings?interval_us=&events=&answer_bytes=&idle= changes settings while no
@@ -181,7 +181,10 @@ static bool stream_start(struct connection *connection)
         connection->due_ns = bench_now_ns() + wait_ns;
         queue_add(connection);
     }
-    return put(connection, &text.first);
+    if (!put(connection, &text.first))
+        return false;
+    /* An idle stream has said something: a proxy may hold back what comes before the first word. */
+    return !settings.idle || (connection->out_len == 0 && put(connection, &text.middle[0]));
 }
 
 static bool stream_end(struct connection *connection)
@@ -201,7 +204,7 @@ static bool stream_step(struct connection *connection, int64_t now)
     bool last = !settings.idle && connection->sent + 1 >= settings.events;
     if (last && !connection->out_len)
         return stream_end(connection);
-    int64_t wait_ns = (settings.idle ? settings.comment_s * 1000000 : settings.interval_us) * 1000;
+    int64_t wait_ns = settings.idle ? settings.comment_s * 1000000000 : settings.interval_us * 1000;
     connection->due_ns += wait_ns;
     if (connection->due_ns <= now)
         connection->due_ns = now + 1;

@@ -34,23 +34,41 @@ if ! command -v apt-get >/dev/null 2>&1; then
     exit 1
 fi
 
-missing=""
-for package in $wanted; do
-    case " $missing " in *" $package "*) continue ;; esac
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
-done
-[ -n "$missing" ] || exit 0
+# Debian's nodejs has npm in a package of its own, which NodeSource's nodejs contains and conflicts with.
+present() {
+    case "$1" in
+    npm) command -v npm >/dev/null ;;
+    *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' ;;
+    esac
+}
+
+lacking() {
+    for package in "$@"; do
+        case " $found " in *" $package "*) continue ;; esac
+        present "$package" || found="$found $package"
+    done
+}
+
+# RUNLEVEL: nginx must not start serving just because it was installed for comparison.
+get() {
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends "$@" |
+        awk '/^(Setting up|Unpacking)/ { n++; printf "\r  %3d steps: %-60.60s", n, $0; fflush() } END { if (n) print "" }'
+}
+
+found=""
+# shellcheck disable=SC2086
+lacking $wanted
+[ -n "$found" ] || exit 0
 
 echo "Weir needs these packages and is about to install them with apt-get:"
-echo "$missing" | tr -s ' \n' ' ' | fold -s -w 96 | sed 's/^ */  /'
-export DEBIAN_FRONTEND=noninteractive
+echo "$found" | tr -s ' \n' ' ' | fold -s -w 96 | sed 's/^ */  /'
 as_root apt-get update -q 2>&1 | tail -n 1
-# nginx must not start serving just because it was installed for comparison.
+first=$(echo "$found" | tr -s ' \n' '\n\n' | grep -vx npm || true)
 # shellcheck disable=SC2086
-as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends $missing |
-    awk '/^(Setting up|Unpacking)/ { n++; printf "\r  %3d steps: %-60.60s", n, $0; fflush() } END { if (n) print "" }'
-for package in $missing; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || {
+[ -z "$first" ] || get $first
+case " $found " in *" npm "*) present npm || get npm ;; esac
+for package in $found; do
+    present "$package" || {
         echo "install.sh: $package could not be installed" >&2
         exit 1
     }

@@ -61,8 +61,8 @@ enum net_sent {
 NODISCARD enum net_sent net_stream_send(struct net_stream *s, const struct net_answer *head,
                                         const struct slice *parts, unsigned n, bool end);
 
-/* The answer will have no proper end: what is sent with `end` is not followed by the last chunk, and
- * the connection closes. Nobody takes such an answer for a whole one, or the connection for one
+/* The answer will have no proper end: what is sent with `end` is not followed by the last chunk,
+ * and the connection closes. Nobody takes such an answer for a whole one, or the connection for one
  * that can be used again. */
 void net_stream_cut_after(struct net_stream *s);
 
