@@ -23,6 +23,8 @@ struct tls_session {
     struct slice in;    /* ciphertext not consumed yet */
     SSL_SESSION *fresh; /* newest ticket of the peer, for clients */
     bool secured;
+    bool between; /* the latest read asked for the head of a record, and there was nothing */
+    bool ticket;  /* one came since buffers were freed */
     char error[160];
 };
 
@@ -60,6 +62,7 @@ static int bio_read(BIO *b, char *out, size_t size, size_t *ret_n)
     size_t n = MIN_OF(size, t->in.n);
     BIO_clear_retry_flags(b);
     *ret_n = n;
+    t->between = n == 0 && size == SSL3_RT_HEADER_LENGTH;
     if (n == 0) {
         BIO_set_retry_read(b);
         return 0;
@@ -110,6 +113,7 @@ int tls_on_new_session(SSL *ssl, SSL_SESSION *session)
     struct tls_session *t = SSL_get_app_data(ssl);
     SSL_SESSION_free(t->fresh);
     t->fresh = session;
+    t->ticket = true;
     return 1; /* the reference is ours now */
 }
 
@@ -223,6 +227,15 @@ static enum tls_result outcome(struct tls_session *t, int r)
     }
 }
 
+/* For a ticket, as for each handshake message, OpenSSL makes a buffer to write with, and keeps it
+ * until the next write. In the middle of a record nothing may be freed: some versions would lose
+ * what has been read of it (CVE-2024-4741). */
+static void free_buffers(struct tls_session *t)
+{
+    if (t->ticket && t->between)
+        t->ticket = SSL_free_buffers(t->ssl) == 0;
+}
+
 /* Fills the plaintext window as far as input goes, hands it on, and begins again. */
 static enum tls_result read_plain(struct tls_session *t, bool (*deliver)(void *, struct slice),
                                   void *ctx)
@@ -237,8 +250,10 @@ static enum tls_result read_plain(struct tls_session *t, bool (*deliver)(void *,
         enum tls_result result = r > 0 ? TLS_MORE : outcome(t, r);
         if (n > 0 && !deliver(ctx, slice_of(s->plain, n)))
             return TLS_MORE;
-        if (r <= 0)
+        if (r <= 0) {
+            free_buffers(t);
             return result;
+        }
     }
 }
 
