@@ -1,7 +1,9 @@
 /* Sockets: reading into the shared window, writing without copies while the kernel takes it. */
 #include "conn.h"
 
+#include <errno.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "base/mem.h"
 #include "tls.h"
@@ -240,6 +242,25 @@ static void skip_bytes(uv_buf_t **parts, unsigned *n, size_t bytes)
     }
 }
 
+/* What the kernel takes at once; -1: nothing, see errno. Not by uv_try_write: sending costs less
+ * than write(2), which is for files too. */
+static ssize_t send_now(struct conn *c, const uv_buf_t *parts, unsigned n)
+{
+    UNINITIALIZED struct iovec iov[CONN_PARTS_MAX];
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
+    uv_os_fd_t fd;
+    ssize_t sent;
+    if (uv_fileno(&c->h.any, &fd) != 0)
+        return -1;
+    for (unsigned i = 0; i < n; i++)
+        iov[i] = (struct iovec){parts[i].base, parts[i].len};
+    do
+        sent = n == 1 ? send(fd, parts->base, parts->len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                      : sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
 /* Parts from `stable_from` on may be queued by reference. */
 static enum net_io write_raw(struct conn *c, uv_buf_t *parts, unsigned n, unsigned stable_from)
 {
@@ -250,8 +271,8 @@ static enum net_io write_raw(struct conn *c, uv_buf_t *parts, unsigned n, unsign
         c->output->appended += c->output->queued.n - before;
         return ok ? NET_WAIT : NET_FAIL;
     }
-    int sent = uv_try_write(&c->h.stream, parts, n);
-    if (sent < 0 && sent != UV_EAGAIN)
+    ssize_t sent = send_now(c, parts, n);
+    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
         return NET_FAIL;
     skip_bytes(&parts, &n, sent > 0 ? (size_t)sent : 0);
     return n == 0 ? NET_OK : queue_first(c, parts, n, (unsigned)(parts - first) >= stable_from);
