@@ -5,19 +5,12 @@
 #include "base/mem.h"
 #include "config_check.h"
 #include "config_syntax.h"
+#include "yaml_tree.h"
 
 static int text_order(const void *left, const void *right)
 {
     const struct check_text *a = left, *b = right;
-    size_t n = MIN_OF(a->text.n, b->text.n);
-    int order = n > 0 ? memcmp(a->text.p, b->text.p, n) : 0;
-    if (order != 0)
-        return order;
-    if (a->text.n != b->text.n)
-        return a->text.n < b->text.n ? -1 : 1;
-    if (a->pos.line != b->pos.line)
-        return a->pos.line < b->pos.line ? -1 : 1;
-    return a->pos.column < b->pos.column ? -1 : a->pos.column > b->pos.column;
+    return ynode_text_order(a->text, a->pos, b->text, b->pos);
 }
 
 void check_unique(struct config_reader *r, struct check_text *texts, size_t n, const char *key,

@@ -213,18 +213,23 @@ static struct ynode *build_text(struct builder *b)
     return node->text.p != NULL ? node : no_memory(b);
 }
 
+int ynode_text_order(struct slice a, struct config_pos at, struct slice b, struct config_pos bt)
+{
+    size_t n = MIN_OF(a.n, b.n);
+    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
+    if (order != 0)
+        return order;
+    if (a.n != b.n)
+        return a.n < b.n ? -1 : 1;
+    if (at.line != bt.line)
+        return at.line < bt.line ? -1 : 1;
+    return at.column < bt.column ? -1 : at.column > bt.column;
+}
+
 static int key_order(const void *left, const void *right)
 {
     const struct ynode *a = *(struct ynode *const *)left, *b = *(struct ynode *const *)right;
-    size_t n = MIN_OF(a->text.n, b->text.n);
-    int order = n > 0 ? memcmp(a->text.p, b->text.p, n) : 0;
-    if (order != 0)
-        return order;
-    if (a->text.n != b->text.n)
-        return a->text.n < b->text.n ? -1 : 1;
-    if (a->pos.line != b->pos.line)
-        return a->pos.line < b->pos.line ? -1 : 1;
-    return a->pos.column < b->pos.column ? -1 : a->pos.column > b->pos.column;
+    return ynode_text_order(a->text, a->pos, b->text, b->pos);
 }
 
 static void check_duplicates(struct builder *b, const struct ynode *map)

@@ -45,6 +45,9 @@ NODISCARD bool ynode_add(struct arena *arena, struct ynode *to, struct slice key
 /* The value of `key` in a map, or NULL. */
 struct ynode *ynode_get(const struct ynode *map, const char *key);
 
+/* An order in which equal texts are neighbours, the earlier in the file first; as for qsort. */
+int ynode_text_order(struct slice a, struct config_pos at, struct slice b, struct config_pos bt);
+
 /* Is it nothing: `~`, `null`, or no text at all? */
 bool ynode_is_null(const struct ynode *node);
 

@@ -3,7 +3,6 @@ terminal to type into, and model files."""
 import atexit
 import fcntl
 import functools
-import itertools
 import os
 import pty
 import re
@@ -18,6 +17,8 @@ import tempfile
 import termios
 import threading
 import time
+
+from ports import free_port  # noqa: F401 (for the cases too)
 
 WEIR = "weir"  # set by run.py
 TIMEOUT = 60
@@ -256,24 +257,6 @@ def dead_port():
     DEAD.append(socket.socket())
     DEAD[-1].bind(("127.0.0.1", 0))
     return DEAD[-1].getsockname()[1]
-
-
-PORTS = itertools.count(12000 + os.getpid() % 1500 * 10)
-PORTS_LOCK = threading.Lock()
-
-
-def free_port():
-    """A port to listen on, another one for each caller, below those that the system gives out."""
-    with PORTS_LOCK:
-        for port in PORTS:
-            port = 12000 + (port - 12000) % 18000
-            with socket.socket() as s:
-                try:
-                    s.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    continue
-    raise AssertionError("no port")
 
 
 # ---------------------------------------------------------------- models

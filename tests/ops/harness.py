@@ -2,7 +2,6 @@
 look at processes."""
 
 import http.client
-import itertools
 import json
 import os
 import pathlib
@@ -17,6 +16,8 @@ import tempfile
 import threading
 import time
 import unittest
+
+from ports import free_port  # noqa: F401 (for the cases too)
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENGINE_STUB = HERE / "engine_stub.py"
@@ -42,27 +43,6 @@ def until(what, condition, seconds=10.0):
         if time.monotonic() > end:
             raise AssertionError(f"not within {late(seconds):.0f} s: {what}")
         time.sleep(0.02)
-
-
-# ---------------------------------------------------------------- ports
-
-PORTS = itertools.count(12000 + os.getpid() % 1500 * 10)
-PORTS_LOCK = threading.Lock()
-
-
-def free_port():
-    """A port of its own for each caller, below those that the system gives out: two gateways with
-    SO_REUSEPORT must never share one by accident."""
-    with PORTS_LOCK:
-        for port in PORTS:
-            port = 12000 + (port - 12000) % 18000
-            with socket.socket() as s:
-                try:
-                    s.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    continue
-    raise AssertionError("no port")
 
 
 # ---------------------------------------------------------------- HTTP as a client

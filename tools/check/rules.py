@@ -103,6 +103,17 @@ def check_any(path, text, report):
             report("machine-path", path, i, line.strip()[:60])
 
 
+def check_tour(path, text, report):
+    """`net/lease.c:resend`, `net/loop.h`: what the documents send their readers to must be there."""
+    for i, line in enumerate(text.split("\n"), 1):
+        for name, function in re.findall(r"`([a-z]+/\w+\.[ch])(?::(\w+))?", line):
+            layer = name.split("/")[0]
+            files = [ROOT / "src" / name, ROOT / "src" / layer / "include" / name]
+            found = [f.read_text() for f in files if f.is_file()]
+            if not found or (function and not re.search(rf"\b{function}\(", found[0])):
+                report("tour", path, i, f"{name} {function}".strip() + " is not there")
+
+
 def main():
     allow, bad = allowed(), []
 
@@ -116,6 +127,8 @@ def main():
         check_c(path, (ROOT / path).read_text(), report)
     for path in tracked("*.sh", "*.py", "*.md", "*.txt", "*.cmake", "Makefile", "*.yaml"):
         check_any(path, (ROOT / path).read_text(errors="replace"), report)
+    for path in ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/TOUR.md"):
+        check_tour(path, (ROOT / path).read_text(), report)
     for line in bad:
         print(line)
     if bad:

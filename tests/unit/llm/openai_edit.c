@@ -1,23 +1,7 @@
 /* Editing requests: what changes, and that nothing else does. */
 #include "check.h"
+#include "fixture.h"
 #include "llm/openai.h"
-
-static struct json_parser *parser;
-static struct arena arena;
-
-static void set_up(void)
-{
-    parser = json_parser_new();
-    arena_init(&arena, NULL, 1 << 24);
-    CHECK(parser != NULL);
-}
-
-static void tear_down(void)
-{
-    arena_reset(&arena);
-    json_parser_free(parser);
-    parser = NULL;
-}
 
 /* The edited body in one piece; the caller frees it. */
 static struct buf edit(enum llm_op op, struct slice body, unsigned quirks, struct slice model)

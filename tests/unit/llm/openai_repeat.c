@@ -2,25 +2,10 @@
 #include <stdio.h>
 
 #include "check.h"
+#include "fixture.h"
 #include "llm/openai.h"
 
-static struct json_parser *parser;
-static struct arena arena;
 static struct llm_provider provider;
-
-static void set_up(void)
-{
-    parser = json_parser_new();
-    arena_init(&arena, NULL, 1 << 20);
-    CHECK(parser != NULL);
-}
-
-static void tear_down(void)
-{
-    arena_reset(&arena);
-    json_parser_free(parser);
-    parser = NULL;
-}
 
 static bool same_span(const struct llm_span *a, const struct llm_span *b)
 {

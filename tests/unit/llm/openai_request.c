@@ -2,24 +2,8 @@
 #include <stdio.h>
 
 #include "check.h"
+#include "fixture.h"
 #include "llm/openai.h"
-
-static struct json_parser *parser;
-static struct arena arena;
-
-static void set_up(void)
-{
-    parser = json_parser_new();
-    arena_init(&arena, NULL, 1 << 24);
-    CHECK(parser != NULL);
-}
-
-static void tear_down(void)
-{
-    arena_reset(&arena);
-    json_parser_free(parser);
-    parser = NULL;
-}
 
 #define CHAT(members)                                                                              \
     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]" members "}"

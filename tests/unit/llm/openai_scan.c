@@ -1,23 +1,7 @@
 /* What events and answers say. */
 #include "check.h"
+#include "fixture.h"
 #include "llm/openai.h"
-
-static struct json_parser *parser;
-static struct arena arena;
-
-static void set_up(void)
-{
-    parser = json_parser_new();
-    arena_init(&arena, NULL, 1 << 20);
-    CHECK(parser != NULL);
-}
-
-static void tear_down(void)
-{
-    arena_reset(&arena);
-    json_parser_free(parser);
-    parser = NULL;
-}
 
 static bool scan(unsigned quirks, const char *data, struct llm_scan *ret)
 {
