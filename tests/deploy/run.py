@@ -11,7 +11,6 @@ here (promtool, systemd-analyze, PyYAML, cmake) is skipped, with the reason. The
 import argparse
 import functools
 import importlib
-import importlib.util
 import json
 import os
 import pathlib
@@ -21,14 +20,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DEPLOY = ROOT / "deploy"
-sys.path.insert(0, str(HERE.parent / "ops"))
+sys.path[:0] = [str(HERE.parent / "ops"), str(HERE.parent / "shared")]
 
+import cases  # noqa: E402
 import harness  # noqa: E402
 from harness import ENGINE_STUB, Case, Weir, ask, basic, chat  # noqa: E402
 
@@ -501,21 +500,11 @@ class Text(Case):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weir", type=pathlib.Path, required=True, help="the binary")
-    parser.add_argument("--filter", default="", metavar="RE", help="only names that match")
     parser.add_argument("--slack", type=float, default=1.0, help="upper limits of time are multiplied with it")
-    parser.add_argument("-v", "--verbose", action="store_true", help="each test and its time")
+    cases.add_arguments(parser, jobs=2)
     args = parser.parse_args()
-    harness.WEIR, harness.SLACK, began = str(args.weir.resolve()), args.slack, time.monotonic()
-    ops = importlib.util.spec_from_file_location("ops_run", HERE.parent / "ops/run.py")
-    runner = importlib.util.module_from_spec(ops)
-    ops.loader.exec_module(runner)
-    loaded = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    verdicts = [runner.report(*runner.run_one(case), args.verbose) for case in runner.cases(loaded)
-                if re.search(args.filter, case.id())]
-    skipped = f", {verdicts.count('skipped')} skipped" if "skipped" in verdicts else ""
-    print(f"{verdicts.count('passed')} passed, {verdicts.count('failed')} failed{skipped}, "
-          f"{time.monotonic() - began:.1f} s")
-    return 0 if "passed" in verdicts and "failed" not in verdicts else 1
+    harness.WEIR, harness.SLACK = str(args.weir.resolve()), args.slack
+    return cases.run(["__main__"], args)
 
 
 if __name__ == "__main__":

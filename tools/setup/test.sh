@@ -44,7 +44,7 @@ suite commands python3 tests/cli/run.py --weir $dev
 suite operations python3 tests/ops/run.py --weir $dev --slack 3
 suite deploy python3 tests/deploy/run.py --weir $dev
 suite sdk python3 tests/sdk/run.py --weir $dev
-suite documents tools/check/docs.sh $dev check
+suite check tools/check/check.sh
 
 tools/setup/build.sh tsan || exit 1
 suite unit-threads ctest --test-dir build/tsan --output-on-failure -j 2 -E '^(engine|golden|replay_.*)$'
