@@ -8,6 +8,10 @@
 #include "base/mem.h"
 #include "json_stage1.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define KEEP_CAPACITY ((size_t)1 << 20) /* larger scratch memory is given back at the next one */
 
 struct json_parser {
@@ -107,30 +111,70 @@ static const bool simple_escape[256] = {
     ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true,
 };
 
-/* Checks the escapes of a string's inside; `p` is at its first backslash. */
+/* Checks the escape whose backslash is at `p`; `*ret_next` is what follows it. */
+static enum json_error check_escape(const char *p, const char *end, unsigned flags,
+                                    const char **ret_next)
+{
+    char c = p + 1 < end ? p[1] : '\0';
+    *ret_next = p += 2;
+    if (likely(simple_escape[(unsigned char)c]))
+        return JSON_OK;
+    int32_t unit = c == 'u' ? hex4(p, end) : -1;
+    if (unit < 0)
+        return JSON_BAD_ESCAPE;
+    *ret_next = p += 4;
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return JSON_OK;
+    int32_t low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2, end) : -1;
+    if (unit < 0xDC00 && low >= 0xDC00 && low <= 0xDFFF)
+        *ret_next = p + 6;
+    else if (!(flags & JSON_ALLOW_LONE_SURROGATES))
+        return JSON_LONE_SURROGATE;
+    return JSON_OK;
+}
+
+/* Which of the 64 bytes at `p` are backslashes, the first in the lowest bit. */
+static inline uint64_t backslashes(const char *p)
+{
+#ifdef __SSE2__
+    const __m128i wanted = _mm_set1_epi8('\\'), *v = (const __m128i *)(const void *)p;
+    uint64_t a = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(v), wanted));
+    uint64_t b = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(v + 1), wanted));
+    uint64_t c = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(v + 2), wanted));
+    uint64_t d = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(v + 3), wanted));
+    return a | b << 16 | c << 32 | d << 48;
+#else
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 64; i++)
+        bits |= (uint64_t)(p[i] == '\\') << i;
+    return bits;
+#endif
+}
+
+/* Checks the escapes of a string's inside; `p` is at its first backslash. Source code and tool
+ * output have one every few bytes, which is too often for memchr. */
 static enum json_error check_escapes(const char *p, const char *end, unsigned flags)
 {
-    for (; p != NULL; p = memchr(p, '\\', (size_t)(end - p))) {
-        char c = p + 1 < end ? p[1] : '\0';
-        p += 2;
-        if (c != 'u') {
-            if (!simple_escape[(unsigned char)c])
-                return JSON_BAD_ESCAPE;
-            continue;
+    enum json_error e = JSON_OK;
+    while (end - p > 64 && e == JSON_OK) {
+        const char *next = p + 64;
+        for (uint64_t bits = backslashes(p); bits != 0 && e == JSON_OK;) {
+            unsigned i = (unsigned)__builtin_ctzll(bits);
+            if (likely(simple_escape[(unsigned char)p[i + 1]])) {
+                bits &= ~(UINT64_C(3) << i); /* the second may be a backslash too */
+                next += i == 63;
+                continue;
+            }
+            const char *after;
+            e = check_escape(p + i, end, flags, &after);
+            bits = after - p < 64 ? bits & UINT64_MAX << (after - p) : 0;
+            next = MAX_OF(next, after);
         }
-        int32_t unit = hex4(p, end);
-        if (unit < 0)
-            return JSON_BAD_ESCAPE;
-        p += 4;
-        if (unit < 0xD800 || unit > 0xDFFF)
-            continue;
-        int32_t low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2, end) : -1;
-        if (unit < 0xDC00 && low >= 0xDC00 && low <= 0xDFFF)
-            p += 6;
-        else if (!(flags & JSON_ALLOW_LONE_SURROGATES))
-            return JSON_LONE_SURROGATE;
+        p = next;
     }
-    return JSON_OK;
+    while (e == JSON_OK && p < end && (p = memchr(p, '\\', (size_t)(end - p))) != NULL)
+        e = check_escape(p, end, flags, &p);
+    return e;
 }
 
 /* One run of the grammar over the structural offsets. */

@@ -83,6 +83,7 @@ struct exchange {
     bool counted_inflight;
     const char *allow; /* of a 405 */
     struct block body;
+    size_t announced; /* bytes of it by Content-Length; 0: unknown */
     const struct endpoint *endpoint;
     struct llm_request request;
     const struct gw_passthrough *passthrough;

@@ -152,6 +152,7 @@ static enum step_result step_read_body(struct exchange *x)
         return exchange_refuse(
             x, GW_BODY_TOO_LARGE, "The request body has %lld bytes; at most %lld are allowed.",
             (long long)h->content_length, (long long)x->snapshot->limits.body_bytes);
+    x->announced = (size_t)MAX_OF(h->content_length, INT64_C(0));
     struct slice coding = http_field_get(h, HTTP_CONTENT_ENCODING);
     if (coding.n > 0 && !slice_eq_nocase(coding, SLICE("identity"))) {
         enum gw_error e = inflate_new(coding, &x->inflate);
@@ -165,10 +166,13 @@ static enum step_result step_read_body(struct exchange *x)
 
 static enum gw_error append_body(struct exchange *x, struct slice data)
 {
-    size_t limit = (size_t)x->snapshot->limits.body_bytes;
-    if (x->body.n + data.n > limit)
+    size_t limit = (size_t)x->snapshot->limits.body_bytes, total = x->body.n + data.n;
+    if (total > limit)
         return GW_BODY_TOO_LARGE;
-    if (!block_reserve(&x->worker->loop.blocks, &x->body, data.n)) {
+    /* Once an eighth is here there is room for all of it: to grow step by step copies it each time.
+     */
+    size_t room = total < x->announced && x->announced / 8 <= total ? x->announced : total;
+    if (!block_reserve(&x->worker->loop.blocks, &x->body, room - x->body.n)) {
         metric_count(x->worker->metrics, MP_BODY_REFUSED, 1);
         return GW_BODY_MEMORY;
     }

@@ -3,11 +3,9 @@
 import os
 import signal
 import socket
-import ssl
 import threading
-import time
 
-from harness import (ENGINE_STUB, Authority, Case, Stream, Weir, alive, ask, basic, chat, connect, late, read_all, until)
+from harness import ENGINE_STUB, Authority, Case, Stream, Weir, alive, ask, basic, chat, connect, read_all, until
 
 TWO = """providers:
   up: {{type: vllm, url: "{0}", models: [m]}}

@@ -591,3 +591,55 @@ TEST(where_the_error_is)
     }
     json_parser_free(p);
 }
+
+/* Escapes are looked for in steps of 64 bytes: each at every place of a long string. */
+TEST(escapes_at_every_place)
+{
+    static const struct {
+        const char *text;
+        enum json_error want;
+    } rows[] = {
+        {"\\n", JSON_OK},
+        {"\\\\", JSON_OK},
+        {"\\\\\\\"", JSON_OK},
+        {"\\u00e4", JSON_OK},
+        {"\\uD83D\\uDE00", JSON_OK},
+        {"\\n\\n\\u0041\\n", JSON_OK},
+        {"\\x", JSON_BAD_ESCAPE},
+        {"\\u00g0", JSON_BAD_ESCAPE},
+        {"\\\\\\x", JSON_BAD_ESCAPE},
+        {"\\uD83D", JSON_LONE_SURROGATE},
+        {"\\uDE00\\uD83D", JSON_LONE_SURROGATE},
+    };
+    struct json_parser *p = json_parser_new();
+    struct json_doc d;
+    char text[300];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t n = strlen(rows[i].text);
+        for (size_t at = 1; at + n < 230; at++) {
+            memset(text, 'a', sizeof text);
+            text[0] = text[229] = '"';
+            memcpy(text + 1, "\\t", 2); /* the first is found by another search */
+            if (at > 2)
+                memcpy(text + at, rows[i].text, n);
+            check_note("%s at %zu", rows[i].text, at);
+            CHECK_EQ_I64(json_parse(p, slice_of(text, 230), 0, &d),
+                         at > 2 ? rows[i].want : JSON_OK);
+        }
+    }
+    json_parser_free(p);
+}
+
+TEST(runs_of_backslashes)
+{
+    struct json_parser *p = json_parser_new();
+    struct json_doc d;
+    char text[300];
+    for (size_t n = 0; n < 260; n++) {
+        memset(text, '\\', sizeof text);
+        text[0] = text[n + 1] = '"';
+        check_note("%zu", n);
+        CHECK((json_parse(p, slice_of(text, n + 2), 0, &d) == JSON_OK) == (n % 2 == 0));
+    }
+    json_parser_free(p);
+}
