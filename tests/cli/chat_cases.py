@@ -424,7 +424,7 @@ class Figures(ChatCase):
             self.assertRegex(result.err, r"^\[7 tokens in, 42 out, \d+\.\d tokens/s, first after "
                                          r"\d\.\d\d s, by house/m\]\n$")
             rate = float(result.err.split(" tokens/s")[0].split()[-1])
-            self.assertTrue(41 / 0.6 < rate <= 41 / 0.3, result.err)
+            self.assertTrue(41 / 0.6 < rate < 41 / 0.2, result.err)  # the first may come late
 
     def test_without_usage(self):
         with ChatServer(stream("a", "b", usage=False)) as s:
