@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "datadir.h"
 #include "loaded.h"
-#include "machine.h"
+#include "platform.h"
 
 enum check_status { CHECK_OK, CHECK_WARN, CHECK_MISSING };
 

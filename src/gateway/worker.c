@@ -1,8 +1,6 @@
 /* Workers: their threads, slots of exchanges, snapshots and messages. */
 #include "worker.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -198,13 +196,14 @@ static bool open_listeners(struct worker *w)
     return true;
 }
 
-static void worker_main(void *arg)
+static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     char name[16];
     snprintf(name, sizeof name, "weir-worker-%u", w->index);
     pthread_setname_np(pthread_self(), name);
     net_loop_run(&w->loop);
+    return NULL;
 }
 
 static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
@@ -249,16 +248,11 @@ static void worker_done(struct worker *w)
     mem_free(w->listeners);
 }
 
-/* Workers take no signals: they are the control thread's. */
 static bool start_threads(struct gateway *g)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     bool ok = true;
     for (unsigned i = 0; i < g->workers_n && ok; i++)
-        ok = uv_thread_create(&g->workers[i].thread, worker_main, &g->workers[i]) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+        ok = thread_start(&g->workers[i].thread, worker_main, &g->workers[i]);
     return ok;
 }
 
@@ -333,7 +327,7 @@ void gateway_stop(struct gateway *g)
 {
     post_all(g, GW_MSG_STOP);
     for (unsigned i = 0; i < g->workers_n; i++)
-        uv_thread_join(&g->workers[i].thread);
+        pthread_join(g->workers[i].thread, NULL);
     for (unsigned i = 0; i < g->workers_n; i++)
         worker_done(&g->workers[i]);
     mem_free(g->workers);

@@ -3,6 +3,7 @@
 #define GATEWAY_WORKER_H
 
 #include "base/json.h"
+#include "base/thread.h"
 #include "exchange.h"
 #include "gateway/gateway.h"
 #include "observe/log.h"
@@ -28,7 +29,7 @@ struct snapshot_use {
 
 struct worker {
     struct net_loop loop;
-    uv_thread_t thread;
+    pthread_t thread;
     struct gateway *gateway;
     unsigned index;
     struct snapshot_use *use; /* the current one */

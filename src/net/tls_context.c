@@ -1,9 +1,9 @@
 /* Shared TLS settings and the process' store of authorities. */
 #include <openssl/err.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "tls.h"
 
 struct tls_server_context {
@@ -39,7 +39,7 @@ static void roots_load(void)
 {
     if (atomic_exchange(&roots_started, true))
         return;
-    if (pthread_create(&roots_thread, NULL, load_roots, NULL) != 0)
+    if (!thread_start(&roots_thread, load_roots, NULL))
         atomic_store(&roots_started, false);
     else
         OPENSSL_atexit(tls_roots_done); /* before OpenSSL takes its own state apart */

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "base/json_write.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define RING_BYTES  ((uint64_t)1 << 20)
 #define BATCH_BYTES (RING_BYTES / 4)  /* a ring this full is not kept waiting */
@@ -269,7 +269,7 @@ bool log_start(enum log_level level, const char *access)
     if (!log_configure(level, access))
         return false;
     switch_access();
-    lg.running = pthread_create(&lg.thread, NULL, writer_main, NULL) == 0;
+    lg.running = thread_start(&lg.thread, writer_main, NULL);
     return lg.running;
 }
 

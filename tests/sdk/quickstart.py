@@ -22,9 +22,12 @@ import threading
 import time
 import traceback
 
-import installed
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "shared"))
+
+import installed  # noqa: E402
+from ports import free_port  # noqa: E402
+
 ROOT = HERE.parents[1]
 SCRIPT = ROOT / "tools" / "setup" / "quickstart.sh"
 ENGINE_TOOLS = ROOT / "tools" / "engine"
@@ -46,14 +49,6 @@ stream = client.chat.completions.create(
 for chunk in stream:
     print(repr(chunk.choices[0].delta.content or ""), flush=True)
 """
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
 
 
 def until(what, condition, seconds, pause=0.01):
@@ -135,7 +130,7 @@ class Quickstart:
         self.reads = []
         self.text = ""
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        listen, admin = (f"127.0.0.1:{port}", f"127.0.0.1:{free_ports(1)[0]}")
+        listen, admin = (f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
         self.stderr = (folder / f"stderr-{time.monotonic_ns()}.log").open("w+b")
         self.began = time.monotonic()
         self.process = subprocess.Popen(
@@ -238,7 +233,7 @@ class Cases:
 
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self.run = None
 
     def start(self, port=None, **more):

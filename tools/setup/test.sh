@@ -24,7 +24,7 @@ suite() {
         echo "ok ($(($(date +%s) - from)) s)  $(tail -n 1 "$out/$name.log" | cut -c1-70)"
     else
         echo "FAILED ($(($(date +%s) - from)) s), see $out/$name.log"
-        grep -E '^(FAIL|not ok|\*\*\*|.*(error|Error|ERROR))' "$out/$name.log" | head -n 30 | cut -c1-200 | sed 's/^/      /'
+        grep -A 16 -E '^(FAIL|not ok|\*\*\*|.*(error|Error|ERROR): )' "$out/$name.log" | head -n 60 | cut -c1-200 | sed 's/^/      /'
         failed="$failed $name"
     fi
 }

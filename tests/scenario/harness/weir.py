@@ -8,8 +8,9 @@ import shlex
 import signal
 import time
 
+from ports import free_port
+
 from .journal import Fail, brief
-from .wire import free_port
 
 SANITIZER = re.compile(
     r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer"

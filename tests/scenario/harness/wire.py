@@ -138,19 +138,6 @@ class Wire(asyncio.BufferedProtocol):
         self.transport.abort()
 
 
-given_ports = set()
-
-
-def free_port():
-    """A port that was free a moment ago, and another one each time. The caller retries when somebody
-    else was faster."""
-    while True:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        if port not in given_ports:
-            given_ports.add(port)
-            return port
 
 
 class Message:

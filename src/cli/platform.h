@@ -1,7 +1,7 @@
 /* The machine that a command runs on: which system it is, what installs software on it, and what it
  * grants a process. */
-#ifndef CLI_MACHINE_H
-#define CLI_MACHINE_H
+#ifndef CLI_PLATFORM_H
+#define CLI_PLATFORM_H
 
 #include "base/buf.h"
 #include "base/slice.h"

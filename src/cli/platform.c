@@ -1,10 +1,11 @@
 /* The machine that a command runs on. */
-#include "machine.h"
+#include "platform.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include "base/machine.h"
 
 #define TEXT_MAX    16384
 #define CGROUP_ROOT "/sys/fs/cgroup"
@@ -19,19 +20,6 @@ static const struct slice names[PLATFORMS_N] = {
 const char *platform_name(enum platform p)
 {
     return names[p].p;
-}
-
-/* A small file, such as those of /proc; empty when it cannot be read. */
-static struct slice read_text(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t n = 0;
-    ssize_t got = 1;
-    while (fd >= 0 && n < size && (got = read(fd, out + n, size - n)) > 0)
-        n += (size_t)got;
-    if (fd >= 0)
-        close(fd);
-    return slice_of(out, n);
 }
 
 /* The value of "KEY=value" or KEY="value". */
@@ -102,8 +90,9 @@ void machine_read(struct machine *m)
         m->platform = PLATFORM_MACOS;
         snprintf(m->about, sizeof m->about, "macOS");
     } else {
-        struct slice s = read_text("/etc/os-release", text, sizeof text);
-        read_os_release(m, s.n > 0 ? s : read_text("/usr/lib/os-release", text, sizeof text));
+        struct slice s = machine_read_file("/etc/os-release", text, sizeof text);
+        read_os_release(m,
+                        s.n > 0 ? s : machine_read_file("/usr/lib/os-release", text, sizeof text));
     }
     size_t n = strlen(m->about);
     snprintf(m->about + n, sizeof m->about - n, ", %.16s, %.60s", u.machine, u.release);
@@ -178,7 +167,7 @@ static int64_t cgroup_number(const char *dir, const char *file)
     int len = snprintf(path, sizeof path, "%s/%s", dir, file);
     if (len < 0 || (size_t)len >= sizeof path)
         return -1;
-    struct slice s = read_text(path, text, sizeof text);
+    struct slice s = machine_read_file(path, text, sizeof text);
     if (!slice_to_u64(slice_trim(slice_cut(&s, '\n')), &n) || n >= (uint64_t)V1_NO_LIMIT)
         return -1;
     return (int64_t)n;
@@ -192,7 +181,7 @@ static int64_t cgroup_cpu(const char *dir)
     int len = snprintf(path, sizeof path, "%s/cpu.max", dir);
     if (len < 0 || (size_t)len >= sizeof path)
         return -1;
-    struct slice s = read_text(path, text, sizeof text), line = slice_cut(&s, '\n');
+    struct slice s = machine_read_file(path, text, sizeof text), line = slice_cut(&s, '\n');
     if (slice_to_u64(slice_cut(&line, ' '), &quota) && slice_to_u64(line, &period) && period > 0)
         return (int64_t)(quota * 1000 / period);
     int64_t q = cgroup_number(dir, "cpu.cfs_quota_us"), p = cgroup_number(dir, "cpu.cfs_period_us");
@@ -234,7 +223,7 @@ static void walk_up(const char *root, struct slice path, struct machine_limits *
 void machine_read_limits(struct machine_limits *ret)
 {
     char text[TEXT_MAX];
-    struct slice s = read_text("/proc/self/cgroup", text, sizeof text);
+    struct slice s = machine_read_file("/proc/self/cgroup", text, sizeof text);
     *ret = (struct machine_limits){-1, -1, -1, -1};
     while (s.n > 0) { /* "0::/path", or "4:cpu,cpuacct:/path" with version 1 */
         struct slice path = slice_cut(&s, '\n');
@@ -269,7 +258,7 @@ static int64_t meminfo(struct slice text, const char *key)
 void machine_memory(int64_t *ret_available, int64_t *ret_total)
 {
     char text[TEXT_MAX];
-    struct slice s = read_text("/proc/meminfo", text, sizeof text);
+    struct slice s = machine_read_file("/proc/meminfo", text, sizeof text);
     *ret_available = meminfo(s, "MemAvailable");
     *ret_total = meminfo(s, "MemTotal");
     if (*ret_total < 0) {
