@@ -2,8 +2,10 @@
 #include "base/hash.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <pthread.h>
 #include <sys/random.h>
 
@@ -74,6 +76,16 @@ bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES])
     }
     return ctx != NULL && sha256_md != NULL && EVP_DigestInit_ex2(ctx, sha256_md, NULL) == 1 &&
            EVP_DigestUpdate(ctx, s.p, s.n) == 1 && EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
+}
+
+bool hash_hmac_sha256(struct slice key, struct slice s, uint8_t ret[SHA256_BYTES])
+{
+    pthread_once(&once, init_once);
+    const char *secret_key =
+        key.n > 0 ? key.p : ""; /* NULL would be no key at all */
+    return sha256_md != NULL && key.n <= INT_MAX &&
+           HMAC(sha256_md, secret_key, (int)key.n, (const unsigned char *)s.p, s.n, ret, NULL) !=
+               NULL;
 }
 
 struct hash_sha256_state *hash_sha256_begin(void)

@@ -51,6 +51,10 @@ static bool try_provider(struct fetcher *f, const struct config_provider *c,
     struct buf url;
     unsigned status = 0;
     bool ok = false;
+    if (p->row->models_path == NULL) {
+        printf("%-6s %-20.*s has no call that is free\n", "-", SLICE_ARG(p->name));
+        return true;
+    }
     struct slice base = c->url.n > 0 ? c->url : slice_str(p->row->base_url);
     while (base.n > 0 && base.p[base.n - 1] == '/')
         base.n--;

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "build_egress.h"
+#include "credentials.h"
 #include "llm/openai.h"
 #include "observe/metrics.h"
 
@@ -21,6 +22,7 @@ struct upstream_entry {
 
 struct builder {
     struct list upstreams;
+    struct credentials *credentials;
     uint64_t version;
 };
 
@@ -38,9 +40,20 @@ struct build {
 struct builder *builder_new(void)
 {
     struct builder *b = mem_calloc(1, sizeof *b);
-    if (b != NULL)
-        list_init(&b->upstreams);
+    struct credentials *cs = credentials_new();
+    if (b == NULL || cs == NULL) {
+        mem_free(b);
+        credentials_free(cs);
+        return NULL;
+    }
+    list_init(&b->upstreams);
+    b->credentials = cs;
     return b;
+}
+
+struct credentials *builder_credentials(struct builder *b)
+{
+    return b->credentials;
 }
 
 static void entry_free(struct upstream_entry *e)
@@ -57,6 +70,7 @@ void builder_free(struct builder *b)
         return;
     list_foreach (it, &b->upstreams)
         entry_free(container_of(it, struct upstream_entry, node));
+    credentials_free(b->credentials);
     mem_free(b);
 }
 
@@ -70,6 +84,7 @@ void builder_settle(struct builder *b, const struct gw_snapshot *s)
         if (!used)
             entry_free(e);
     }
+    credentials_settle(b->credentials, s);
 }
 
 static void fail(struct build *b, const char *what, struct slice name, const char *why)
@@ -178,26 +193,57 @@ static size_t secret_bytes(const struct config *c)
     size_t n = 0;
     for (size_t i = 0; i < c->providers_n; i++) {
         const struct config_provider *p = &c->providers[i];
-        n += sizeof PLAIN_FIELDS + sizeof "Authorization: Api-Key \r\n" + p->api_key.n;
+        n += sizeof PLAIN_FIELDS + sizeof "Authorization: Api-Key \r\n" /* the longest */ +
+             p->api_key.n;
         for (size_t k = 0; k < p->headers.n; k++)
             n += p->headers.key[k].n + p->headers.value[k].n + 4;
     }
     return n;
 }
 
-static void put_credential(struct build *b, struct buf *lines, const struct config_provider *c,
-                           enum llm_auth auth)
+/* The header that carries a key, by how the provider wants it. */
+static void put_key(struct build *b, struct buf *lines, const struct config_provider *c,
+                    enum llm_auth auth)
 {
+    static const struct {
+        const char *name, *before;
+    } headers[] = {
+        [LLM_AUTH_BEARER] = {"Authorization", "Bearer "},
+        [LLM_AUTH_API_KEY] = {"Authorization", "Api-Key "},
+        [LLM_AUTH_NONE_OK] = {"Authorization", "Bearer "},
+        [LLM_AUTH_X_API_KEY] = {"x-api-key", ""},
+        [LLM_AUTH_GOOG_KEY] = {"x-goog-api-key", ""},
+        [LLM_AUTH_AZURE_KEY] = {"api-key", ""},
+        [LLM_AUTH_AWS] = {"Authorization", "Bearer "},
+        [LLM_AUTH_GOOGLE_TOKEN] = {"Authorization", "Bearer "},
+    };
     struct buf value;
     size_t before = lines->n;
+    ASSERT((size_t)auth < ARRAY_LEN(headers));
     buf_init(&value, 65536);
-    buf_slice(&value, auth == LLM_AUTH_API_KEY ? SLICE("Api-Key ") : SLICE("Bearer "));
+    buf_append(&value, headers[auth].before, strlen(headers[auth].before));
     buf_slice(&value, c->api_key);
-    http_put_field(lines, SLICE("Authorization"), buf_view(&value));
+    http_put_field(lines, slice_str(headers[auth].name), buf_view(&value));
     if (lines->n == before)
         fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
-    mem_wipe(value.p, value.n);
+    if (value.p != NULL)
+        mem_wipe(value.p, value.n);
     buf_done(&value);
+}
+
+/* What has to be fetched, and what signs. */
+static void provider_credential(struct build *b, const struct config_provider *c,
+                                struct gw_provider *p)
+{
+    struct buf why;
+    buf_init(&why, 1024);
+    if (!credentials_get(b->builder->credentials, b->config, c, &p->credential, &why)) {
+        buf_char(&why, '\0');
+        fail(b, "credentials of provider", c->name, why.failed ? "out of memory" : why.p);
+    }
+    buf_done(&why);
+    p->region = copy(b, c->cloud.region);
+    p->api_version = copy(b, c->cloud.api_version);
 }
 
 static struct slice provider_fields(struct build *b, const struct config_provider *c,
@@ -209,7 +255,7 @@ static struct slice provider_fields(struct build *b, const struct config_provide
         fail(b, "provider", c->name, "its headers are too long"); /* growing would leave copies */
     buf_lit(&lines, PLAIN_FIELDS);
     if (c->api_key.n > 0 && !p->client_key)
-        put_credential(b, &lines, c, p->row->auth);
+        put_key(b, &lines, c, p->row->auth);
     for (size_t i = 0; i < c->headers.n; i++)
         http_put_field(&lines, c->headers.key[i], c->headers.value[i]);
     struct slice out = secret_copy(b->snapshot->secrets, buf_view(&lines));
@@ -241,6 +287,8 @@ static void build_provider(struct build *b, const struct config_provider *c, str
 {
     p->name = copy(b, c->name);
     p->row = llm_provider_find(c->type);
+    p->row = llm_provider_variant(p->row, c->cloud.surface);
+    p->row = llm_provider_variant(p->row, c->cloud.publisher);
     p->client_key = slice_is(c->api_key, "client");
     b->snapshot->wants_client_key |= p->client_key;
     p->gated = c->max_inflight > 0;
@@ -248,6 +296,7 @@ static void build_provider(struct build *b, const struct config_provider *c, str
     p->models_n = c->models.n;
     set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
     p->fields = provider_fields(b, c, p);
+    provider_credential(b, c, p);
     if (p->gated) {
         p->gate = gate_get(arena_printf(b->arena, "provider/%.*s", SLICE_ARG(c->name)));
         if (p->gate != NULL)

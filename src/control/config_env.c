@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "config_cloud.h"
 #include "config_load.h"
 
 #define ENV_FILE_MAX ((size_t)1 << 20)
@@ -28,10 +29,14 @@ static bool add_providers(struct config_reader *r, struct ynode *providers)
 {
     for (size_t i = 0; i < r->o->types_n; i++) {
         const struct config_provider_type *type = &r->o->types[i];
-        const char *key = variable(r, type->key_env);
+        const char *key = variable(r, type->key_env), *needs;
         if (key == NULL || ynode_get(providers, type->name) != NULL)
             continue;
         struct config_pos pos = diag_variable(&r->diag, type->key_env);
+        if (!config_cloud_in_env(r, type->name, &needs)) {
+            diag_warn(&r->diag, pos, "no provider `%s` without %s beside it", type->name, needs);
+            continue;
+        }
         struct ynode *provider = ynode_new(&r->scratch, YNODE_MAP, pos);
         if (provider == NULL || !add_text(r, provider, "type", type->name, pos) ||
             !add_text(r, provider, "api_key", key, pos) ||

@@ -1,5 +1,6 @@
 /* Checks of providers and engines, and of everything that names one. */
 #include "config_check.h"
+#include "config_cloud.h"
 #include "config_syntax.h"
 
 static const struct config_provider_type *type_find(const struct config_options *o,
@@ -79,7 +80,7 @@ static void check_type(struct config_reader *r, struct config_provider *p)
                    reader_quote(r, &p->type), types_text(r, p->type));
         return;
     }
-    if (p->url.p != NULL || reader_is_given(r, &p->url))
+    if (config_check_cloud(r, p) || p->url.p != NULL || reader_is_given(r, &p->url))
         return;
     if (type->url != NULL) {
         p->url = arena_copy(&r->c->arena, slice_str(type->url));

@@ -256,12 +256,34 @@ static const struct config_section server = {
     .help = "Time limits on clients, and how the gateway stops.",
 };
 
+static const struct config_row entra_rows[] = {
+    {ROW("tenant", ROW_TEXT, config_entra, tenant), .flags = ROW_REQUIRED, .check = syntax_cloud_id,
+     .help = "Directory (tenant) id or domain.", .example = "contoso.onmicrosoft.com"},
+    {ROW("client_id", ROW_TEXT, config_entra, client_id), .flags = ROW_REQUIRED,
+     .check = syntax_cloud_id, .help = "Application (client) id.",
+     .example = "6731de76-14a6-49ae-97bc-6eba6914391e"},
+    {ROW("client_secret", ROW_SECRET, config_entra, client_secret), .flags = ROW_REQUIRED,
+     .help = "The application's secret.", .example = "file:/run/secrets/entra"},
+    {ROW("authority", ROW_TEXT, config_entra, authority), .check = syntax_url,
+     .help = "Login service. Absent: `$AZURE_AUTHORITY_HOST`, else "
+             "`https://login.microsoftonline.com`.",
+     .example = "https://login.microsoftonline.us"},
+};
+static const struct config_section entra = {
+    .title = "providers.<name>.entra",
+    ROWS(entra_rows),
+    .size = sizeof(struct config_entra),
+    .pos_at = offsetof(struct config_entra, pos),
+    .help = "Client credentials of an application registered with Microsoft Entra.",
+};
+
 static const struct config_row provider_rows[] = {
     {ROW("type", ROW_TEXT, config_provider, type), .flags = ROW_REQUIRED,
      .help = "What speaks at the other end.", .example = "openai"},
     {ROW("url", ROW_TEXT, config_provider, url), .check = syntax_url, .flags = ROW_QUIET,
      .help = "Base URL, usually with its `/v1`. Hosted types know theirs; self-hosted and "
-             "compatible ones need it.",
+             "compatible ones need it. Of `azure`, `vertex`, `bedrock` and `sagemaker` the host "
+             "is enough: the usual path is added.",
      .example = "http://10.0.0.5:8000/v1"},
     {ROW("api_key", ROW_SECRET, config_provider, api_key),
      .help = "The provider's key. `client`: the client's own credential goes upstream.",
@@ -293,6 +315,66 @@ static const struct config_row provider_rows[] = {
      .help = "Requests at it at the same time; `0` means no cap."},
     {ROW("queue", ROW_INT, config_provider, queue), .max = 1000000, .fallback = "64",
      .help = "Requests that may wait for a place. Only with `max_inflight`."},
+    {ROW("resource", ROW_TEXT, config_provider, cloud.resource), .check = syntax_cloud_label,
+     .help = "`azure`: name of the resource, which stands for the `url` "
+             "`https://<resource>.openai.azure.com`. Where neither is given: "
+             "`$AZURE_OPENAI_ENDPOINT`.",
+     .example = "contoso-east"},
+    {ROW("surface", ROW_TEXT, config_provider, cloud.surface), .check = syntax_azure_surface,
+     .help = "`azure`: `v1` (the default), which takes the deployment's name as the model, or "
+             "`classic`, which has it in the URL.",
+     .example = "classic"},
+    {ROW("api_version", ROW_TEXT, config_provider, cloud.api_version), .check = syntax_cloud_id,
+     .help = "`azure`: version of the API. Absent: none for `v1`, `2024-10-21` for `classic`.",
+     .example = "preview"},
+    {ROW("entra", ROW_SECTION, config_provider, cloud.entra), .section = &entra,
+     .help = "`azure`: tokens of Microsoft Entra instead of an `api_key`.",
+     .example = "{tenant: contoso.onmicrosoft.com, client_id: 6731de76, "
+                "client_secret: \"${ENTRA_SECRET}\"}"},
+    {ROW("managed_identity", ROW_TEXT, config_provider, cloud.managed_identity),
+     .check = syntax_cloud_id,
+     .help = "`azure`: tokens of the machine's own identity instead of an `api_key`: `system`, or "
+             "the client id of an assigned one.",
+     .example = "system"},
+    {ROW("token_scope", ROW_TEXT, config_provider, cloud.token_scope), .check = syntax_url,
+     .help = "`azure`: what Entra's tokens are for. Absent: `https://ai.azure.com/.default` for "
+             "`v1`, `https://cognitiveservices.azure.com/.default` for `classic`.",
+     .example = "https://cognitiveservices.azure.us/.default"},
+    {ROW("project", ROW_TEXT, config_provider, cloud.project), .check = syntax_cloud_id,
+     .help = "`vertex`: the project. Absent: `$GOOGLE_CLOUD_PROJECT`, else that of `credentials`.",
+     .example = "my-project"},
+    {ROW("location", ROW_TEXT, config_provider, cloud.location), .check = syntax_cloud_label,
+     .help = "`vertex`: a region, `us`, `eu` or `global`. Absent: `$GOOGLE_CLOUD_LOCATION`.",
+     .example = "europe-west4"},
+    {ROW("publisher", ROW_TEXT, config_provider, cloud.publisher), .check = syntax_vertex_publisher,
+     .help = "`vertex`: whose models: `google` (the default), `anthropic`, or `openapi` for those "
+             "behind Google's OpenAI-compatible endpoint.",
+     .example = "anthropic"},
+    {ROW("credentials", ROW_SECRET, config_provider, cloud.credentials), .flags = ROW_LINES,
+     .help = "`vertex`: a JSON key of a service account or an `authorized_user`, or `metadata` for "
+             "the account of the machine. Absent: the file of `$GOOGLE_APPLICATION_CREDENTIALS`, "
+             "else gcloud's application default credentials, else `metadata`.",
+     .example = "file:/run/secrets/vertex.json"},
+    {ROW("region", ROW_TEXT, config_provider, cloud.region), .check = syntax_cloud_label,
+     .help = "`bedrock`, `sagemaker`: the region. Absent: `$AWS_REGION`, else "
+             "`$AWS_DEFAULT_REGION`.",
+     .example = "eu-central-1"},
+    {ROW("profile", ROW_TEXT, config_provider, cloud.profile), .check = syntax_name,
+     .help = "`bedrock`, `sagemaker`: a profile of the shared credentials file. Where no keys are "
+             "given at all they are looked for in the environment, that file, a web identity, the "
+             "container's endpoint and the instance's metadata, in this order.",
+     .example = "llm"},
+    {ROW("access_key", ROW_SECRET, config_provider, cloud.access_key),
+     .help = "`bedrock`, `sagemaker`: access key id; goes with `secret_key`.",
+     .example = "\"${AWS_ACCESS_KEY_ID}\""},
+    {ROW("secret_key", ROW_SECRET, config_provider, cloud.secret_key),
+     .help = "Its secret access key.", .example = "\"${AWS_SECRET_ACCESS_KEY}\""},
+    {ROW("session_token", ROW_SECRET, config_provider, cloud.session_token),
+     .help = "Its session token, of temporary keys.", .example = "\"${AWS_SESSION_TOKEN}\""},
+    {ROW("body", ROW_TEXT, config_provider, cloud.body), .check = syntax_sagemaker_body,
+     .help = "`sagemaker`: what the endpoints' containers take: `openai` (the default), chat "
+             "completions, or `tgi`, inputs and parameters. The models are the endpoints' names.",
+     .example = "tgi"},
 };
 static const struct config_section provider = {
     .title = "providers.<name>",

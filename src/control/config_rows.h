@@ -25,6 +25,7 @@ enum row_flag {
     ROW_QUIET = 2,   /* the value may hold a password: never shown in a message */
     ROW_ONE = 4,     /* a list of one may be given as its only entry */
     ROW_INHERIT = 8, /* a section whose missing numbers are -1: taken from elsewhere */
+    ROW_LINES = 16,  /* a text of several lines */
 };
 
 #define ROW_NOWHERE SIZE_MAX /* an offset: there is no such field */

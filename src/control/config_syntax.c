@@ -322,6 +322,35 @@ const char *syntax_engine_argument(struct slice s)
     return NULL;
 }
 
+const char *syntax_cloud_label(struct slice s)
+{
+    bool fits = s.n > 0 && s.n <= 63 && is_alnum(s.p[0]) && is_alnum(s.p[s.n - 1]);
+    return fits && all_of(s, "-") ? NULL : "is not a name: letters, digits and hyphens, at most 63";
+}
+
+const char *syntax_cloud_id(struct slice s)
+{
+    bool fits = s.n > 0 && s.n <= 128 && is_alnum(s.p[0]);
+    return fits && all_of(s, "-._:") ? NULL
+                                     : "is not an id: letters, digits and - . _ :, at most 128";
+}
+
+const char *syntax_azure_surface(struct slice s)
+{
+    return slice_is(s, "v1") || slice_is(s, "classic") ? NULL : "is neither `v1` nor `classic`";
+}
+
+const char *syntax_vertex_publisher(struct slice s)
+{
+    bool known = slice_is(s, "google") || slice_is(s, "anthropic") || slice_is(s, "openapi");
+    return known ? NULL : "is none of `google`, `anthropic` and `openapi`";
+}
+
+const char *syntax_sagemaker_body(struct slice s)
+{
+    return slice_is(s, "openai") || slice_is(s, "tgi") ? NULL : "is neither `openai` nor `tgi`";
+}
+
 bool syntax_pattern_matches(struct slice pattern, struct slice s)
 {
     size_t p = 0, i = 0, star = SIZE_MAX, mark = 0;

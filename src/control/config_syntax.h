@@ -20,6 +20,11 @@ const char *syntax_sha256(struct slice s);
 const char *syntax_path(struct slice s); /* of a passthrough */
 const char *syntax_log_target(struct slice s);
 const char *syntax_engine_argument(struct slice s);
+const char *syntax_cloud_label(struct slice s); /* of a region or a resource: part of a host name */
+const char *syntax_cloud_id(struct slice s);    /* of a project, a tenant, a client, a version */
+const char *syntax_azure_surface(struct slice s);
+const char *syntax_vertex_publisher(struct slice s);
+const char *syntax_sagemaker_body(struct slice s);
 
 /* Is an address that passed syntax_address reachable from this machine alone? */
 bool syntax_address_is_local(struct slice s);

@@ -96,9 +96,11 @@ static enum value_state report(struct config_reader *r, const struct config_row 
     return VALUE_BAD;
 }
 
-static bool has_control(struct slice s)
+static bool has_control(struct slice s, bool lines)
 {
     for (size_t i = 0; i < s.n; i++) {
+        if (lines && (s.p[i] == '\n' || s.p[i] == '\r' || s.p[i] == '\t'))
+            continue;
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7F)
             return true;
     }
@@ -149,7 +151,7 @@ enum value_state value_text(struct config_reader *r, const struct config_row *ro
     bool secret = row->type == ROW_SECRET || row->type == ROW_PAIRS;
     if (secret && expand_file(r, row, node, &text) != VALUE_OK)
         return VALUE_BAD;
-    if (has_control(text))
+    if (has_control(text, row->flags & ROW_LINES))
         return report(r, row, node, "has a line break or another control character in it", "");
     const char *wrong = row->check != NULL && row->type != ROW_PAIRS ? row->check(text) : NULL;
     if (wrong != NULL)

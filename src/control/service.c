@@ -16,6 +16,7 @@
 #include "base/machine.h"
 #include "base/mem.h"
 #include "control/build.h"
+#include "credentials.h"
 #include "engine/supervisor.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
@@ -240,6 +241,7 @@ static void stop_now(struct service *s)
         log_event(LOG_WARN, "stop.cut", "%lld requests were still open", (long long)open);
     enter(s, PHASE_STOPPING);
     gateway_stop(TAKE(s->gateway));
+    credentials_stop(builder_credentials(s->builder));
     supervisor_stop(s->supervisor, on_engines_stopped, s);
 }
 
@@ -346,6 +348,8 @@ static void put_status(void *ctx, struct buf *out)
     jw_field_i64(&w, "open", s->gateway != NULL ? gateway_open_exchanges(s->gateway) : 0);
     jw_key(&w, "engines");
     supervisor_dump(s->supervisor, &w);
+    jw_key(&w, "credentials");
+    credentials_dump(builder_credentials(s->builder), &w);
     jw_close(&w, '}');
 }
 
@@ -470,6 +474,10 @@ static bool start(struct service *s, struct buf *errors)
     log_lines(LOG_WARN, "config.warning", errors);
     buf_reset(errors);
     bool ok = catch_signals(s) && apply_engines(s, s->config) && start_gateway(s, snapshot, errors);
+    if (ok) {
+        credentials_start(builder_credentials(s->builder), &s->loop);
+        builder_settle(s->builder, snapshot);
+    }
     gw_snapshot_unref(snapshot);
     if (!ok)
         return false;

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "respond.h"
+#include "sign.h"
+#include "translate.h"
 #include "worker.h"
 
 #define AFTER_DONE_NS (2 * NS_PER_S) /* for an upstream to end its answer after [DONE] */
@@ -49,14 +51,18 @@ bool attempt_has_place(const struct attempt *a)
 
 /* Header lines beside the provider's own: what passes from the client, and its credential if that
  * is wanted. */
-static struct slice request_fields(struct exchange *x, const struct gw_provider *p)
+static enum gw_error put_request_fields(struct exchange *x, struct attempt *a)
 {
+    const struct gw_provider *p = a->target.provider;
     struct buf *b = &x->worker->line;
     buf_reset(b);
     if (x->passthrough == NULL)
         buf_slice(b, x->request.stream
                          ? SLICE("Content-Type: application/json\r\nAccept: text/event-stream\r\n")
                          : SLICE("Content-Type: application/json\r\nAccept: application/json\r\n"));
+    if (p->row->wire == &anthropic_wire && !(p->row->quirks & QUIRK_RAW_PREDICT))
+        http_put_field(b, SLICE("anthropic-version"),
+                       x->version.n > 0 ? x->version : SLICE("2023-06-01"));
     if (p->client_key && x->client_key.n > 0) {
         struct slice value = arena_printf(&x->arena, "Bearer %.*s", SLICE_ARG(x->client_key));
         http_put_field(b, SLICE("Authorization"), value);
@@ -64,9 +70,10 @@ static struct slice request_fields(struct exchange *x, const struct gw_provider 
     }
     buf_slice(b, x->forward);
     buf_slice(b, x->pass_fields);
-    struct slice lines = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
+    enum gw_error e = sign_request(a, b);
+    a->request.more_fields = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
     buf_reset(b);
-    return lines;
+    return e == GW_OK && a->request.more_fields.p == NULL ? GW_NO_MEMORY : e;
 }
 
 static struct slice join(struct arena *a, struct slice base, struct slice path)
@@ -81,12 +88,11 @@ static struct slice pass_target(const struct exchange *x)
     return slice_starts(t, SLICE("/v1/")) ? slice_from(t, 3) : t;
 }
 
-static bool make_request(struct exchange *x, struct attempt *a)
+static enum gw_error make_request(struct exchange *x, struct attempt *a)
 {
     const struct gw_provider *p = a->target.provider;
     struct net_request *r = &a->request;
     r->fields = p->fields;
-    r->more_fields = request_fields(x, p);
     if (x->passthrough != NULL) {
         r->method = x->method;
         r->target = join(&x->arena, p->base_path, pass_target(x));
@@ -94,16 +100,16 @@ static bool make_request(struct exchange *x, struct attempt *a)
         r->streamed = x->pass_bytes > 0;
         r->has_body = x->method == HTTP_POST || x->method == HTTP_PUT;
     } else {
+        enum gw_error e = translate_request(a);
+        if (e != GW_OK)
+            return e;
         r->method = HTTP_POST;
-        r->target = p->op_target[x->request.op];
         r->has_body = true;
-        if (!openai_edit_request(&x->arena, &x->request, p->row, a->target.model, &a->body))
-            return false;
     }
     r->body = a->body.part;
     r->body_parts = a->body.parts;
     r->body_bytes = a->body.bytes;
-    return r->target.p != NULL && r->more_fields.p != NULL;
+    return r->target.p != NULL ? put_request_fields(x, a) : GW_NO_MEMORY;
 }
 
 enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
@@ -121,10 +127,12 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     x->attempt = a;
     a->number = x->attempts_n;
     x->error = GW_OK;
-    x->message = x->upstream_error = x->retry_fields = x->down_fields = SLICE_NONE;
-    x->upstream_id = SLICE_NONE;
+    x->message = x->retry_fields = x->down_fields = x->upstream_id = x->param = SLICE_NONE;
+    x->upstream_error = (struct llm_error){.message = SLICE_NONE};
     x->upstream_status = 0;
-    enum gw_error e = make_request(x, a) ? take_place(x, a) : GW_NO_MEMORY;
+    enum gw_error e = make_request(x, a);
+    if (e == GW_OK)
+        e = take_place(x, a);
     if (e != GW_OK)
         attempt_end(a, e);
     return e;
@@ -180,6 +188,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
     leave_gate(a);
     block_free(&w->loop.blocks, &a->held);
     buf_done(&a->prelude);
+    translate_done(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
 }
 

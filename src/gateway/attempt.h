@@ -8,6 +8,8 @@
 #include "llm/openai.h"
 #include "net/upstream.h"
 
+struct translation;
+
 struct exchange;
 
 /* What the answer turned out to be. */
@@ -34,7 +36,8 @@ struct attempt {
     struct slice whole; /* a body that came in one piece, in the read window */
     struct buf prelude; /* events before the first content: held while another target may answer */
     size_t scanned;
-    struct llm_repeat *repeat; /* NULL before the first content */
+    struct llm_repeat *repeat;       /* NULL before the first content */
+    struct translation *translation; /* NULL: OpenAI's chat on both sides */
     unsigned status;
     unsigned moves;     /* redirects followed */
     bool done, content; /* [DONE], any content were seen */
@@ -62,6 +65,8 @@ int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
  * the deadline again at the latest, so that none is missed. */
 int64_t attempt_next_look(const struct attempt *a);
 
+/* relay.c: the first content is at hand: no other target can take over from here on. */
+void relay_deliver_first(struct attempt *a);
 /* relay.c: a piece of a body that is passed through. */
 void relay_request_body(struct exchange *x, struct slice data, bool last);
 /* What happens to its answer. */

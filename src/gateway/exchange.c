@@ -43,6 +43,7 @@ struct exchange *exchange_new(struct worker *w)
     x->use = snapshot_use_ref(w->use);
     x->snapshot = x->use->snapshot;
     x->usage = LLM_USAGE_NONE;
+    x->dialect = &openai_dialect;
     x->started_ns = net_now(&w->loop);
     timer_init(&x->timer, on_timer);
     list_init(&x->children);
@@ -99,7 +100,8 @@ static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
         at = x->child->deadline_ns;
         *ret_why = GW_TOTAL_TIMEOUT;
     }
-    if (!x->request.stream || x->client == NULL || x->stage > STAGE_DELIVERING)
+    if (!x->request.stream || x->client == NULL || x->stage > STAGE_DELIVERING ||
+        x->dialect->keep_alive.n == 0)
         return at;
     int64_t comment_ns = l->comment_ns > 0 ? l->comment_ns : COMMENT_NS;
     int64_t due =
@@ -130,7 +132,7 @@ static bool send_comment(struct exchange *x)
     bool open = x->stage == STAGE_OPEN;
     if (open && !respond_stream_head(x, &head))
         return exchange_break(x, GW_NO_MEMORY);
-    return exchange_send(x, open ? &head : NULL, SLICE(": waiting\n\n"), false);
+    return exchange_send(x, open ? &head : NULL, x->dialect->keep_alive, false);
 }
 
 void exchange_rearm(struct exchange *x)

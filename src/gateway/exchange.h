@@ -7,7 +7,7 @@
 #include "gateway/error.h"
 #include "gateway/exchange.h"
 #include "gateway/snapshot.h"
-#include "llm/openai.h"
+#include "llm/dialect.h"
 
 struct worker;
 struct inflate;
@@ -74,6 +74,8 @@ struct exchange {
     const struct gw_key *key;
     struct slice cors_origin; /* echoed when it may read the answer */
     struct slice down_fields; /* header lines of the upstream's answer that go on */
+    struct slice dropped;     /* names of what the target will not see, or empty */
+    struct slice version;     /* anthropic-version of the client, or empty */
     struct slice upstream_id; /* the upstream's x-request-id */
     struct inflate *inflate;  /* the body comes packed */
     struct parse_job *job;    /* a large body being read on the pool */
@@ -85,7 +87,11 @@ struct exchange {
     struct block body;
     size_t announced; /* bytes of it by Content-Length; 0: unknown */
     const struct endpoint *endpoint;
+    const struct llm_dialect *dialect; /* of the client */
     struct llm_request request;
+    struct llm_chat *chat;  /* the whole of it, once some target speaks another dialect */
+    struct slice url_model; /* a model that is named by the path, or empty */
+    bool url_stream;
     const struct gw_passthrough *passthrough;
 
     /* the way */
@@ -102,10 +108,10 @@ struct exchange {
     unsigned status;      /* sent to the client */
     struct slice message; /* of the error, when it says more than the row */
     struct slice param;
-    const char *code;            /* instead of the row's */
-    struct slice upstream_error; /* complete error body from upstream, in the client's dialect */
-    unsigned upstream_status;    /* of that error, when the client is to get it */
-    struct slice retry_fields;   /* Retry-After and rate-limit lines from upstream */
+    const char *code;                /* instead of the row's */
+    struct llm_error upstream_error; /* from upstream; without a message: there is none */
+    unsigned upstream_status;        /* of that error, when the client is to get it */
+    struct slice retry_fields;       /* Retry-After and rate-limit lines from upstream */
     struct llm_usage usage;
     int64_t output_units;
     int64_t started_ns, first_content_ns, last_content_ns, content_events, last_sent_ns;
@@ -155,6 +161,8 @@ enum gw_error request_read_head(struct exchange *x, const struct http_head *h);
 NODISCARD bool request_keep_pass_fields(struct exchange *x, const struct http_head *h);
 /* The client's credential, or an empty slice. */
 struct slice request_api_key(const struct http_head *h);
+/* The first value of `name` in the query, as it stands there; or an empty slice. */
+struct slice request_query(const struct http_head *h, struct slice name);
 
 /* The client has taken what had to wait. */
 void exchange_sink_drained(struct exchange *x);

@@ -21,37 +21,75 @@ struct endpoint {
     enum http_method method;
     enum endpoint_kind kind;
     enum llm_op op;
+    const struct llm_dialect *dialect;
     const char *allow; /* of a 405 */
 };
 
-#define ENDPOINT(path, method, kind, op)                                                           \
+#define ENDPOINT(path, method, kind, op, dialect)                                                  \
     {                                                                                              \
-        {(path), sizeof(path) - 1}, HTTP_##method, ENDPOINT_##kind, (op), #method                  \
+        {(path), sizeof(path) - 1}, HTTP_##method, ENDPOINT_##kind, (op), &(dialect), #method      \
     }
 
 /* Clients whose base URL lacks /v1 are served too. */
 static const struct endpoint endpoints[] = {
-    ENDPOINT("/v1/chat/completions", POST, LLM, LLM_CHAT),
-    ENDPOINT("/v1/completions", POST, LLM, LLM_COMPLETIONS),
-    ENDPOINT("/v1/embeddings", POST, LLM, LLM_EMBEDDINGS),
-    ENDPOINT("/v1/models", GET, MODELS, 0),
-    ENDPOINT("/chat/completions", POST, LLM, LLM_CHAT),
-    ENDPOINT("/completions", POST, LLM, LLM_COMPLETIONS),
-    ENDPOINT("/embeddings", POST, LLM, LLM_EMBEDDINGS),
-    ENDPOINT("/models", GET, MODELS, 0),
+    ENDPOINT("/v1/chat/completions", POST, LLM, LLM_CHAT, openai_dialect),
+    ENDPOINT("/v1/responses", POST, LLM, LLM_CHAT, responses_dialect),
+    ENDPOINT("/v1/messages", POST, LLM, LLM_CHAT, anthropic_dialect),
+    ENDPOINT("/v1/messages/count_tokens", POST, LLM, LLM_COUNT_TOKENS, anthropic_dialect),
+    ENDPOINT("/v1/completions", POST, LLM, LLM_COMPLETIONS, completions_dialect),
+    ENDPOINT("/v1/embeddings", POST, LLM, LLM_EMBEDDINGS, openai_dialect),
+    ENDPOINT("/v1/models", GET, MODELS, 0, openai_dialect),
+    ENDPOINT("/chat/completions", POST, LLM, LLM_CHAT, openai_dialect),
+    ENDPOINT("/responses", POST, LLM, LLM_CHAT, responses_dialect),
+    ENDPOINT("/completions", POST, LLM, LLM_COMPLETIONS, completions_dialect),
+    ENDPOINT("/embeddings", POST, LLM, LLM_EMBEDDINGS, openai_dialect),
+    ENDPOINT("/models", GET, MODELS, 0, openai_dialect),
     /* server.c answers their GETs; what comes here is another method */
-    ENDPOINT("/livez", GET, HEALTH, 0),
-    ENDPOINT("/readyz", GET, HEALTH, 0),
-    ENDPOINT("/health", GET, HEALTH, 0),
-    ENDPOINT("/ready", GET, HEALTH, 0),
-    ENDPOINT("/health/liveliness", GET, HEALTH, 0),
-    ENDPOINT("/health/readiness", GET, HEALTH, 0),
+    ENDPOINT("/livez", GET, HEALTH, 0, openai_dialect),
+    ENDPOINT("/readyz", GET, HEALTH, 0, openai_dialect),
+    ENDPOINT("/health", GET, HEALTH, 0, openai_dialect),
+    ENDPOINT("/ready", GET, HEALTH, 0, openai_dialect),
+    ENDPOINT("/health/liveliness", GET, HEALTH, 0, openai_dialect),
+    ENDPOINT("/health/readiness", GET, HEALTH, 0, openai_dialect),
 };
-static const struct endpoint model_endpoint = ENDPOINT("/v1/models/", GET, MODEL, 0);
-static const struct endpoint pass_endpoint = {.kind = ENDPOINT_PASS};
+static const struct endpoint model_endpoint =
+    ENDPOINT("/v1/models/", GET, MODEL, 0, openai_dialect);
+static const struct endpoint pass_endpoint = {.kind = ENDPOINT_PASS, .dialect = &openai_dialect};
 
-static const struct endpoint *find_endpoint(struct slice path)
+/* Google's dialect names model and method in the path: /v1beta/models/MODEL:METHOD. */
+static const struct endpoint google_endpoint =
+    ENDPOINT("/v1beta/models/", POST, LLM, LLM_CHAT, google_dialect);
+static const struct endpoint google_array_endpoint =
+    ENDPOINT("/v1beta/models/", POST, LLM, LLM_CHAT, google_array_dialect);
+
+static const struct endpoint *find_google(struct exchange *x, const struct http_head *h)
 {
+    static const struct slice roots[] = {{"/v1beta/models/", 15}, {"/v1/models/", 11}};
+    struct slice rest = SLICE_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(roots) && rest.n == 0; i++) {
+        if (slice_starts(x->path, roots[i]))
+            rest = slice_from(x->path, roots[i].n);
+    }
+    size_t colon = rest.n; /* the last one: models have colons in their names too */
+    while (colon > 0 && rest.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2)
+        return NULL;
+    struct slice method = slice_from(rest, colon);
+    x->url_stream = slice_is(method, "streamGenerateContent");
+    if (!x->url_stream && !slice_is(method, "generateContent"))
+        return NULL;
+    x->url_model = slice_of(rest.p, colon - 1);
+    bool array = x->url_stream && !slice_is(request_query(h, SLICE("alt")), "sse");
+    return array ? &google_array_endpoint : &google_endpoint;
+}
+
+static const struct endpoint *find_endpoint(struct exchange *x, const struct http_head *h)
+{
+    struct slice path = x->path;
+    const struct endpoint *google = find_google(x, h);
+    if (google != NULL)
+        return google;
     for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
         if (slice_eq(endpoints[i].path, path))
             return &endpoints[i];
@@ -86,7 +124,8 @@ static enum step_result step_read_head(struct exchange *x)
         pipeline_to_settle(x);
         return STEP_AGAIN;
     }
-    x->endpoint = find_endpoint(x->path);
+    x->endpoint = find_endpoint(x, h);
+    x->dialect = x->endpoint != NULL ? x->endpoint->dialect : &openai_dialect;
     if (x->endpoint == NULL) {
         x->passthrough = find_passthrough(x->snapshot, x->path);
         if (x->passthrough == NULL)
@@ -108,6 +147,8 @@ static enum step_result step_authenticate(struct exchange *x)
 {
     uint8_t digest[SHA256_BYTES];
     struct slice key = request_api_key(x->head);
+    if (key.n == 0 && x->dialect->id == DIALECT_GOOGLE)
+        key = request_query(x->head, SLICE("key"));
     if (x->snapshot->wants_client_key && key.n > 0) {
         x->client_key = arena_copy(&x->arena, key);
         if (x->client_key.p == NULL)
@@ -227,8 +268,8 @@ static void run_job(uv_work_t *work)
 {
     struct parse_job *j = container_of(work, struct parse_job, work);
     struct exchange *x = j->exchange;
-    j->ok = openai_read_request(j->json, &x->arena, x->endpoint->op, slice_of(x->body.p, x->body.n),
-                                &x->request, &j->bad);
+    j->ok = x->dialect->read_request(j->json, &x->arena, x->endpoint->op,
+                                     slice_of(x->body.p, x->body.n), &x->request, &j->bad);
 }
 
 static void finish_job(uv_work_t *work, int status)
@@ -259,8 +300,8 @@ static enum step_result start_job(struct exchange *x)
 
 static bool parse_here(struct exchange *x, struct llm_bad_request *bad)
 {
-    return openai_read_request(x->worker->json, &x->arena, x->endpoint->op,
-                               slice_of(x->body.p, x->body.n), &x->request, bad);
+    return x->dialect->read_request(x->worker->json, &x->arena, x->endpoint->op,
+                                    slice_of(x->body.p, x->body.n), &x->request, bad);
 }
 
 static enum step_result step_parse(struct exchange *x)
@@ -286,6 +327,10 @@ static enum step_result step_parse(struct exchange *x)
         x->param = arena_copy(&x->arena, slice_str(bad.param));
         x->code = bad.code;
         return exchange_refuse(x, GW_INVALID_BODY, "%s", bad.message);
+    }
+    if (x->url_model.n > 0) {
+        x->request.model = x->url_model;
+        x->request.stream = x->url_stream;
     }
     x->request.model = arena_copy(&x->arena, x->request.model); /* outlives the body */
     return x->request.model.p != NULL ? STEP_NEXT : exchange_refuse(x, GW_NO_MEMORY, NULL);
@@ -421,4 +466,5 @@ void pipeline_to_parse(struct exchange *x, enum llm_op op)
         if (endpoints[i].kind == ENDPOINT_LLM && endpoints[i].op == op && x->endpoint == NULL)
             x->endpoint = &endpoints[i];
     }
+    x->dialect = x->endpoint->dialect;
 }

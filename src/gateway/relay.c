@@ -1,8 +1,10 @@
 /* From an upstream's answer to the client's: streams event by event, other answers as a whole once
  * they have been checked. */
 #include "base/clock.h"
+#include "llm/aws_event_stream.h"
 #include "llm/sse.h"
 #include "respond.h"
+#include "translate.h"
 #include "worker.h"
 
 #define ERROR_BODY_MAX ((size_t)1 << 20)
@@ -39,9 +41,11 @@ static void conclude_with(struct attempt *a, enum gw_error why, const char *deta
 /* Fields of an answer that pass to the client. */
 static bool passes_down(const struct gw_snapshot *s, const struct http_field *f)
 {
-    static const struct slice prefixes[] = {{"x-ratelimit-", 12}, {"openai-", 7}};
+    static const struct slice prefixes[] = {
+        {"x-ratelimit-", 12}, {"openai-", 7}, {"anthropic-ratelimit-", 20}};
     char first = (char)(*f->name.p | 0x20);
-    for (size_t i = 0; i < ARRAY_LEN(prefixes) && (first == 'x' || first == 'o'); i++) {
+    bool may = first == 'x' || first == 'o' || first == 'a';
+    for (size_t i = 0; i < ARRAY_LEN(prefixes) && may; i++) {
         if (f->name.n > prefixes[i].n &&
             slice_eq_nocase(slice_of(f->name.p, prefixes[i].n), prefixes[i]))
             return true;
@@ -60,7 +64,8 @@ static void keep_fields(struct attempt *a, const struct http_head *h)
     buf_reset(b);
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
-        if (f->id == HTTP_X_REQUEST_ID)
+        if (f->id == HTTP_X_REQUEST_ID || f->id == HTTP_REQUEST_ID ||
+            f->id == HTTP_X_AMZN_REQUESTID)
             x->upstream_id = arena_copy(&x->arena, f->value);
         else if (passes_down(x->snapshot, f))
             http_put_field(b, f->name, f->value);
@@ -115,6 +120,14 @@ static bool is_move(struct attempt *a, const struct http_head *h)
     return a->request.target.p != NULL;
 }
 
+/* The Content-Type of this wire's streams. */
+static struct slice framing_type(const struct attempt *a)
+{
+    const struct translation *t = a->translation;
+    bool aws = t != NULL && t->decoder.wire->framing == FRAMING_EVENT_STREAM;
+    return aws ? SLICE("application/vnd.amazon.eventstream") : SLICE("text/event-stream");
+}
+
 static enum answer_kind kind_of(struct attempt *a, const struct http_head *h)
 {
     struct slice type = http_field_get(h, HTTP_CONTENT_TYPE);
@@ -124,7 +137,7 @@ static enum answer_kind kind_of(struct attempt *a, const struct http_head *h)
         return ANSWER_MOVED;
     if (h->status < 200 || h->status >= 300)
         return ANSWER_ERROR;
-    if (media_type_is(type, SLICE("text/event-stream")))
+    if (media_type_is(type, framing_type(a)))
         return a->exchange->request.stream ? ANSWER_STREAM : ANSWER_UNKNOWN;
     bool json = type.n == 0 || media_type_is(type, SLICE("application/json")) ||
                 media_type_is(type, SLICE("application/problem+json"));
@@ -175,20 +188,16 @@ static void note_usage(struct exchange *x, const struct llm_scan *scan)
         llm_usage_merge(&x->usage, &scan->usage);
 }
 
-/* The upstream's error as the client will get it. */
+/* The upstream's error for the client; its text outlives the answer. */
 static void keep_error(struct exchange *x, enum gw_error why, const struct llm_error *e)
 {
     const struct gw_error_row *row = gw_error_row(why);
-    struct llm_error full = *e;
-    struct buf b;
-    if (full.type.n == 0)
-        full.type = slice_str(row->type);
-    if (full.code.n == 0)
-        full.code = slice_str(row->code);
-    buf_init(&b, ERROR_BODY_MAX);
-    openai_put_error(&b, &full);
-    x->upstream_error = b.failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(&b));
-    buf_done(&b);
+    struct arena *a = &x->arena;
+    x->upstream_error =
+        (struct llm_error){.message = arena_copy(a, e->message),
+                           .type = e->type.n > 0 ? arena_copy(a, e->type) : slice_str(row->type),
+                           .code = e->code.n > 0 ? arena_copy(a, e->code) : slice_str(row->code),
+                           .param = e->param.p != NULL ? arena_copy(a, e->param) : SLICE_NONE};
 }
 
 /* An error object where an answer should be. */
@@ -196,6 +205,17 @@ static void conclude_upstream_error(struct attempt *a, const struct llm_error *e
 {
     keep_error(a->exchange, GW_UPSTREAM_ERROR, e);
     conclude(a, GW_UPSTREAM_ERROR);
+}
+
+/* The same, found by a translation; it may say which status it stands for. */
+static void conclude_event_error(struct attempt *a)
+{
+    const struct translation *t = a->translation;
+    unsigned status = t->error_status;
+    enum gw_error why = status == 429 ? GW_UPSTREAM_RATE_LIMITED : GW_UPSTREAM_ERROR;
+    keep_error(a->exchange, why, &t->error);
+    a->exchange->upstream_status = status;
+    conclude(a, why);
 }
 
 /* The model exists and works: a name that is no alias gets its own metrics from here on. */
@@ -210,8 +230,7 @@ static void note_answered(struct exchange *x)
     metric_add(m, MM_INFLIGHT, x->metric_id, 0, 1);
 }
 
-/* The first content: no other target can take over from here on. */
-static void deliver_first(struct attempt *a)
+void relay_deliver_first(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct buf *out = &x->worker->out;
@@ -224,8 +243,11 @@ static void deliver_first(struct attempt *a)
     buf_slice(out, buf_view(&a->prelude));
     buf_done(&a->prelude);
     exchange_rearm(x);
-    if (a->lease.body_sent) /* else it is still being written, to one who answers early */
-        block_free(&x->worker->loop.blocks, &x->body);
+    bool echoed = a->translation != NULL && x->dialect->id == DIALECT_RESPONSES;
+    if (!a->lease.body_sent || echoed) /* still being written, or to be told again in the answer */
+        return;
+    block_free(&x->worker->loop.blocks, &x->body);
+    translate_done(a);
 }
 
 /* Appends the event to what goes out, or to what is held until there is content. False: the attempt
@@ -278,13 +300,55 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
     note_usage(x, &scan);
     a->done = scan.done;
     if ((scan.content || scan.finished || scan.done) && !a->content)
-        deliver_first(a);
+        relay_deliver_first(a);
     if (scan.content) {
         x->content_events++;
         x->output_units += scan.output_units;
         x->last_content_ns = net_now(&w->loop);
     }
     return pass_event(a, ev, &scan);
+}
+
+/* The same where dialect and wire are not both OpenAI's. */
+static bool relay_translated(struct attempt *a, struct slice name, struct slice data,
+                             struct slice raw)
+{
+    struct exchange *x = a->exchange;
+    struct worker *w = x->worker;
+    struct translation *t = a->translation;
+    if (!translate_event(a, name, data)) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "an event of the stream is not valid");
+        return false;
+    }
+    if (t->is_error) {
+        conclude_event_error(a);
+        return false;
+    }
+    metric_count(w->metrics, MP_EVENTS, 1);
+    if (t->content) {
+        x->content_events++;
+        x->last_content_ns = net_now(&w->loop);
+    }
+    struct buf *out = a->content ? &w->out : &a->prelude;
+    if (t->raw)
+        buf_slice(out, raw);
+    a->done = t->decoder.ended;
+    if (!out->failed && !t->sequencer.failed)
+        return true;
+    conclude(a, GW_NO_MEMORY);
+    return false;
+}
+
+/* An event of a stream that goes through neutral events. False: the attempt is over. */
+static bool relay_sse(struct attempt *a, const struct sse_event *ev)
+{
+    if (a->translation == NULL)
+        return relay_event(a, ev);
+    if (a->done)
+        return true;
+    if (!ev->has_data)
+        return !a->translation->raw || pass_event(a, ev, NULL);
+    return relay_translated(a, ev->name, ev->data, ev->raw);
 }
 
 /* Sends what has gathered. False: the client is gone and the exchange with it. */
@@ -308,13 +372,42 @@ static bool flush_out(struct attempt *a, bool end)
     return ok;
 }
 
+/* Whole events off `*in`. False: the attempt is over. */
+static bool relay_aws(struct attempt *a, struct slice *in)
+{
+    struct buf *scratch = &a->exchange->worker->events;
+    struct aws_event ev;
+    enum aws_event_result r;
+    while ((r = aws_event_next(in, &ev)) == AWS_EVENT_GOT) {
+        struct slice event_data = aws_event_data(&ev, scratch);
+        if (!a->done && !relay_translated(a, aws_event_name(&ev), event_data, SLICE_NONE))
+            return false;
+    }
+    if (r == AWS_EVENT_MORE)
+        return true;
+    conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its event stream is damaged");
+    return false;
+}
+
+static bool relay_events(struct attempt *a, struct slice *in)
+{
+    const struct translation *t = a->translation;
+    struct sse_event ev;
+    if (t != NULL && t->decoder.wire->framing == FRAMING_EVENT_STREAM)
+        return relay_aws(a, in);
+    while (sse_next(in, &a->scanned, &a->exchange->worker->events, &ev)) {
+        if (!relay_sse(a, &ev))
+            return false;
+    }
+    return true;
+}
+
 static void relay_stream(struct attempt *a, struct slice data)
 {
     struct exchange *x = a->exchange;
     struct worker *w = x->worker;
     struct block *held = &a->held;
     struct slice in = data;
-    struct sse_event ev;
     if (held->n > 0) {
         if (!block_reserve(&w->loop.blocks, held, data.n)) {
             conclude(a, GW_NO_MEMORY);
@@ -324,10 +417,8 @@ static void relay_stream(struct attempt *a, struct slice data)
         held->n += data.n;
         in = slice_of(held->p, held->n);
     }
-    while (sse_next(&in, &a->scanned, &w->events, &ev)) {
-        if (!relay_event(a, &ev))
-            return;
-    }
+    if (!relay_events(a, &in))
+        return;
     if (in.n > (size_t)x->snapshot->limits.event_bytes) {
         conclude_with(a, GW_UPSTREAM_TOO_LARGE, "one event of the stream");
         return;
@@ -390,11 +481,41 @@ static struct slice whole_body(const struct attempt *a)
     return a->whole.p != NULL ? a->whole : slice_of(a->held.p, a->held.n);
 }
 
+/* A whole answer through neutral events. */
+static bool end_translated(struct attempt *a, struct slice body)
+{
+    struct exchange *x = a->exchange;
+    struct translation *t = a->translation;
+    struct buf out;
+    bool good = true;
+    buf_init(&out, (size_t)x->snapshot->limits.answer_bytes * 2);
+    if (!translate_whole(a, body, &out)) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
+        good = false;
+    } else if (t->is_error) {
+        conclude_event_error(a);
+    } else if (x->request.stream) {
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "a stream was asked for");
+    } else if (out.failed) {
+        conclude(a, GW_NO_MEMORY);
+    } else {
+        note_answered(x);
+        if (x->first_content_ns == 0)
+            x->first_content_ns = net_now(&x->worker->loop);
+        if (respond_json(x, 200, SLICE_NONE, t->raw ? body : buf_view(&out)))
+            conclude(a, GW_OK);
+    }
+    buf_done(&out);
+    return good;
+}
+
 static bool end_whole(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct llm_scan scan;
     struct slice body = whole_body(a);
+    if (a->translation != NULL)
+        return end_translated(a, body);
     if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op,
                             body, &scan)) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
@@ -437,6 +558,18 @@ static enum gw_error error_of_status(const struct attempt *a, unsigned *ret_stat
     return a->status >= 500 ? GW_UPSTREAM_ERROR : GW_UPSTREAM_REFUSED;
 }
 
+/* What a body says of trying again, as the header that clients look for. */
+static void keep_retry_delay(struct attempt *a, const struct llm_wire *wire)
+{
+    struct exchange *x = a->exchange;
+    int64_t ms;
+    if (x->retry_fields.n > 0 || wire->retry_delay == NULL ||
+        !wire->retry_delay(x->worker->json, &x->arena, whole_body(a), &ms))
+        return;
+    x->retry_fields = arena_printf(&x->arena, "Retry-After: %lld\r\nRetry-After-Ms: %lld\r\n",
+                                   (long long)((ms + 999) / 1000), (long long)ms);
+}
+
 /* The upstream refused: its error in the client's dialect. Whose credential was bad is the
  * gateway's business, so that text stays in the log. */
 static void end_error(struct attempt *a)
@@ -445,10 +578,12 @@ static void end_error(struct attempt *a)
     struct llm_error e;
     unsigned status;
     enum gw_error why = error_of_status(a, &status);
-    openai_read_error(x->worker->json, &x->arena, whole_body(a), &e);
+    const struct llm_wire *wire =
+        a->translation != NULL ? a->translation->decoder.wire : &openai_wire;
+    wire->read_error(x->worker->json, &x->arena, whole_body(a), &e);
+    keep_retry_delay(a, wire);
     log_event(LOG_INFO, "upstream.refused", "%.*s %.*s: status %u: %.*s", SLICE_ARG(x->id),
               SLICE_ARG(a->target.label), a->status, SLICE_ARG(e.message));
-    x->upstream_error = SLICE_NONE;
     x->upstream_status = status;
     if (status != 0)
         keep_error(x, why, &e);
@@ -457,6 +592,8 @@ static void end_error(struct attempt *a)
 
 static bool end_stream(struct attempt *a)
 {
+    if (!a->done && a->translation != NULL)
+        a->done = translate_end(a);
     if (!a->done) {
         conclude(a, GW_UPSTREAM_CUT);
         return false;

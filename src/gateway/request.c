@@ -30,8 +30,24 @@ struct slice request_api_key(const struct http_head *h)
     struct slice auth = http_field_get(h, HTTP_AUTHORIZATION);
     if (auth.n > 7 && slice_eq_nocase(slice_of(auth.p, 7), SLICE("Bearer ")))
         return slice_trim(slice_from(auth, 7));
-    struct slice key = http_field_get(h, HTTP_X_API_KEY);
-    return key.n > 0 ? key : http_field_get(h, HTTP_API_KEY);
+    static const enum http_name names[] = {HTTP_X_API_KEY, HTTP_API_KEY, HTTP_X_GOOG_API_KEY};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice key = http_field_get(h, names[i]);
+        if (key.n > 0)
+            return key;
+    }
+    return SLICE_NONE;
+}
+
+struct slice request_query(const struct http_head *h, struct slice name)
+{
+    struct slice rest = h->query;
+    while (rest.n > 0) {
+        struct slice value = slice_cut(&rest, '&'), key = slice_cut(&value, '=');
+        if (slice_eq(key, name))
+            return value;
+    }
+    return SLICE_NONE;
 }
 
 /* What has been gathered, copied; false: no memory. */
@@ -54,6 +70,7 @@ static bool keep_passing_fields(struct exchange *x, const struct http_head *h)
     }
     bool ok = keep_lines(x, b, &x->forward);
     buf_reset(b);
+    x->version = arena_copy(&x->arena, http_field_get(h, HTTP_ANTHROPIC_VERSION));
     return ok;
 }
 

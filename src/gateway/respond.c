@@ -2,7 +2,6 @@
 #include "respond.h"
 
 #include "base/clock.h"
-#include "llm/sse.h"
 #include "worker.h"
 
 #define FIELDS_BYTES ((size_t)65536)
@@ -37,13 +36,18 @@ void exchange_put_fields(struct exchange *x, struct buf *b)
         http_put_field(b, SLICE("Access-Control-Allow-Origin"), x->cors_origin);
         buf_lit(b, "Vary: Origin\r\n");
     }
+    if (x->dropped.n > 0)
+        http_put_field(b, SLICE("x-weir-dropped"), x->dropped);
     buf_slice(b, x->down_fields);
 }
 
-/* SDKs show x-request-id: the upstream's own when it gave one. */
+/* SDKs show the request id: the upstream's own when it gave one. Anthropic's call it otherwise. */
 static void put_request_id(struct exchange *x, struct buf *b)
 {
-    http_put_field(b, SLICE("x-request-id"), x->upstream_id.n > 0 ? x->upstream_id : x->id);
+    struct slice id = x->upstream_id.n > 0 ? x->upstream_id : x->id;
+    http_put_field(b, SLICE("x-request-id"), id);
+    if (x->dialect->id == DIALECT_ANTHROPIC)
+        http_put_field(b, SLICE("request-id"), id);
 }
 
 bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields, struct slice body)
@@ -65,8 +69,8 @@ bool respond_stream_head(struct exchange *x, struct net_answer *ret)
 {
     struct buf *fields = &x->worker->fields;
     buf_reset(fields);
-    buf_lit(fields, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-                    "X-Accel-Buffering: no\r\n");
+    http_put_field(fields, SLICE("Content-Type"), x->dialect->stream_type);
+    buf_lit(fields, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     put_request_id(x, fields);
     exchange_put_fields(x, fields);
     *ret = (struct net_answer){.status = 200, .fields = buf_view(fields), .content_length = -1};
@@ -113,20 +117,22 @@ void respond_preflight(struct exchange *x)
     buf_done(&fields);
 }
 
-static void put_error(struct exchange *x, struct buf *b)
+static unsigned error_status(const struct exchange *x)
+{
+    return x->upstream_status != 0 ? x->upstream_status : gw_error_row(x->error)->status;
+}
+
+static struct llm_error error_of(const struct exchange *x)
 {
     const struct gw_error_row *row = gw_error_row(x->error);
-    if (x->upstream_error.n > 0) {
-        buf_slice(b, x->upstream_error);
-        return;
-    }
-    struct llm_error e = {
+    if (x->upstream_error.message.n > 0)
+        return x->upstream_error;
+    return (struct llm_error){
         .message = x->message.n > 0 ? x->message : slice_str(row->message),
         .type = slice_str(row->type),
         .code = slice_str(x->code != NULL ? x->code : row->code),
         .param = x->param.n > 0 ? x->param : SLICE_NONE,
     };
-    openai_put_error(b, &e);
 }
 
 /* Headers that an error's status asks for. */
@@ -148,22 +154,22 @@ static void put_error_fields(struct exchange *x, struct buf *b)
 static void send_error_answer(struct exchange *x, struct slice body)
 {
     struct buf fields;
-    unsigned status = x->upstream_status ? x->upstream_status : gw_error_row(x->error)->status;
     buf_init(&fields, FIELDS_BYTES);
     put_error_fields(x, &fields);
     if (fields.failed)
         exchange_break(x, GW_NO_MEMORY);
     else
-        (void)!respond_json(x, status, buf_view(&fields), body);
+        (void)!respond_json(x, error_status(x), buf_view(&fields), body);
     buf_done(&fields);
 }
 
 /* The last event of a stream under way. */
-static void send_error_event(struct exchange *x, struct slice body)
+static void send_error_event(struct exchange *x)
 {
+    struct llm_error e = error_of(x);
     struct buf event;
     buf_init(&event, EVENT_BYTES);
-    sse_put_data(&event, body);
+    x->dialect->put_error_event(&event, error_status(x), &e, x->id);
     if (event.failed) {
         exchange_break(x, GW_NO_MEMORY);
     } else {
@@ -179,8 +185,9 @@ void exchange_send_error(struct exchange *x)
     struct buf body;
     if (x->sink == NULL)
         return;
+    struct llm_error e = error_of(x);
     buf_init(&body, ERROR_BYTES);
-    put_error(x, &body);
+    x->dialect->put_error(&body, error_status(x), &e, x->id);
     if (body.failed) {
         exchange_break(x, GW_NO_MEMORY);
     } else if (x->stage == STAGE_OPEN) {
@@ -190,7 +197,7 @@ void exchange_send_error(struct exchange *x)
         x->sink = NULL;
         x->client = NULL;
     } else {
-        send_error_event(x, buf_view(&body));
+        send_error_event(x);
     }
     buf_done(&body);
 }

@@ -34,6 +34,7 @@ void gw_snapshot_unref(struct gw_snapshot *s)
         struct gw_provider *p = &s->provider_list[i];
         upstream_unref(p->upstream);
         gate_unref(p->gate);
+        gw_credential_unref(p->credential);
     }
     for (size_t i = 0; i < s->tls_n; i++)
         tls_server_context_unref(s->tls[i]);

@@ -217,10 +217,12 @@ static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
     buf_init(&w->fields, LINE_BYTES);
     w->id_random = random_u64();
     w->json = json_parser_new();
+    w->json_aside = json_parser_new();
     w->metrics = metric_shard_new();
     w->log = log_ring_new();
     w->use = use_new(gw_snapshot_ref(g->config.snapshot));
-    if (w->json == NULL || w->metrics == NULL || w->log == NULL || w->use == NULL)
+    if (w->json == NULL || w->json_aside == NULL || w->metrics == NULL || w->log == NULL ||
+        w->use == NULL)
         return false;
     if (net_loop_init(&w->loop, MAILBOX_SIZE, &g->budget) != 0)
         return false;
@@ -241,6 +243,7 @@ static void worker_done(struct worker *w)
     for (uint32_t i = 0; i < w->pages_n; i++)
         mem_free(w->pages[i]);
     json_parser_free(w->json);
+    json_parser_free(w->json_aside);
     buf_done(&w->out);
     buf_done(&w->events);
     buf_done(&w->line);

@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "exchange.h"
 #include "gateway/gateway.h"
+#include "llm/aws_sigv4.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 
@@ -41,10 +42,12 @@ struct worker {
     struct list open; /* exchanges */
     int64_t open_n;
     struct json_parser *json;
-    struct buf out;    /* what the running callback relays to a client */
-    struct buf events; /* joined data of events with several lines */
-    struct buf line;   /* access log line */
-    struct buf fields; /* header lines of the answer that is being sent */
+    struct json_parser *json_aside; /* for texts inside what `json` holds */
+    struct buf out;                 /* what the running callback relays to a client */
+    struct buf events;              /* joined data of events with several lines */
+    struct buf line;                /* access log line */
+    struct buf fields;              /* header lines of the answer that is being sent */
+    struct aws_signing_key signing_key;
     struct metric_shard *metrics;
     struct log_ring *log;
     struct {

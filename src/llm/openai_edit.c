@@ -226,3 +226,21 @@ bool openai_edit_request(struct arena *a, const struct llm_request *r,
         ret->part[ret->parts++] = slice_of(out.joined, ret->bytes);
     return true;
 }
+
+bool llm_rename_model(struct arena *a, const struct llm_request *r,
+                      const struct llm_provider *provider, struct slice upstream_model,
+                      struct llm_body *ret)
+{
+    const struct llm_span *model = &r->members[LLM_MEMBER_MODEL];
+    struct plan plan = {.r = r};
+    struct pieces out = {.ret = ret};
+    ret->parts = 0;
+    ret->bytes = 0;
+    if (provider->quirks & QUIRK_RAW_PREDICT && r->op == LLM_CHAT)
+        add_edit(&plan, model->key, model->value_end,
+                 SLICE("\"anthropic_version\":\"" LLM_VERTEX_VERSION "\""));
+    else if (has(r, LLM_MEMBER_MODEL) && !edit_model(&plan, a, upstream_model))
+        return false;
+    emit(&plan, &out);
+    return true;
+}

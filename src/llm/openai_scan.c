@@ -322,6 +322,14 @@ static bool scan(struct scanner *s)
     return true;
 }
 
+bool openai_scan_doc(const struct json_doc *d, struct arena *a,
+                     const struct llm_provider *provider, struct llm_scan *ret)
+{
+    struct scanner s = {.d = d, .a = a, .provider = provider, .ret = ret};
+    *ret = (struct llm_scan){.usage = LLM_USAGE_NONE};
+    return scan(&s);
+}
+
 static bool open_scan(struct json_parser *p, struct slice text, struct json_doc *d,
                       struct llm_scan *ret)
 {

@@ -1,17 +1,69 @@
 /* The table of providers. A comment above a row says where its deviations are taken from. */
 #include "llm/provider.h"
 
+#include "llm/wire.h"
+
 /* Servers that render a model's own chat template: most templates know no role `developer` and drop
- * it or fail, all that know one treat `system` alike. */
-#define TEMPLATED QUIRK_NO_DEVELOPER
+ * it or fail, all that know one treat `system` alike. Their samplers know top_k. */
+#define TEMPLATED (QUIRK_NO_DEVELOPER | QUIRK_TOP_K)
 
 static const struct llm_provider providers[] = {
     {
         .type = "openai",
         .base_url = "https://api.openai.com/v1",
         .key_env = "OPENAI_API_KEY",
+        .quirks = QUIRK_OPENAI_PROPER | QUIRK_RESPONSES,
         .models_path = "/models",
         .about = "OpenAI",
+    },
+    {
+        .type = "openai-responses",
+        .wire = &responses_wire,
+        .base_url = "https://api.openai.com/v1",
+        .quirks = QUIRK_OPENAI_PROPER | QUIRK_RESPONSES,
+        .models_path = "/models",
+        .about = "OpenAI, spoken to by its Responses API whatever the client's dialect: reasoning "
+                 "models keep their thoughts between turns",
+    },
+    {
+        .type = "anthropic",
+        .wire = &anthropic_wire,
+        .base_url = "https://api.anthropic.com/v1",
+        .key_env = "ANTHROPIC_API_KEY",
+        .auth = LLM_AUTH_X_API_KEY,
+        .models_path = "/models",
+        .about = "Anthropic",
+    },
+    {
+        .type = "gemini",
+        .wire = &google_wire,
+        .base_url = "https://generativelanguage.googleapis.com/v1beta",
+        .key_env = "GEMINI_API_KEY",
+        .auth = LLM_AUTH_GOOG_KEY,
+        .models_path = "/models",
+        .about = "Google Gemini (AI Studio)",
+    },
+    {
+        .type = "vertex",
+        .wire = &google_wire,
+        .auth = LLM_AUTH_GOOGLE_TOKEN,
+        .about = "Google Vertex AI; `publisher` says whose models",
+    },
+    {
+        .type = "azure",
+        .auth = LLM_AUTH_AZURE_KEY,
+        .key_env = "AZURE_OPENAI_API_KEY",
+        .quirks = QUIRK_OPENAI_PROPER | QUIRK_RESPONSES,
+        .models_path = "/models",
+        .about = "Azure OpenAI; `surface: classic` for deployment URLs",
+    },
+    {
+        .type = "bedrock",
+        .wire = &converse_wire,
+        .auth = LLM_AUTH_AWS,
+        .key_env = "AWS_BEARER_TOKEN_BEDROCK",
+        .about = "AWS Bedrock (Converse)",
+        .aws_service = "bedrock",
     },
     /* groq 1.7.0 (Python SDK): developer is a role of its system message, max_completion_tokens,
      * chunk.x_groq.usage; stream_options: celeste-python#351, 2026-08, checked live there. */
@@ -60,7 +112,7 @@ static const struct llm_provider providers[] = {
         .type = "xai",
         .base_url = "https://api.x.ai/v1",
         .key_env = "XAI_API_KEY",
-        .quirks = QUIRK_REASONING_APART,
+        .quirks = QUIRK_REASONING_APART | QUIRK_RESPONSES,
         .models_path = "/models",
         .about = "xAI",
     },
@@ -185,6 +237,42 @@ static const struct llm_provider providers[] = {
         .about = "any other server that speaks OpenAI's dialect",
     },
 };
+
+/* Rows of a provider whose wire depends on a setting: the publisher, or the surface. */
+static const struct {
+    const char *setting;
+    struct llm_provider row;
+} variants[] = {
+    {"anthropic",
+     {
+         .type = "vertex",
+         .wire = &anthropic_wire,
+         .auth = LLM_AUTH_GOOGLE_TOKEN,
+         .quirks = QUIRK_RAW_PREDICT,
+     }},
+    {"openapi",
+     {
+         .type = "vertex",
+         .auth = LLM_AUTH_GOOGLE_TOKEN,
+         .quirks = QUIRK_NO_DEVELOPER,
+     }},
+    {"classic",
+     {
+         .type = "azure",
+         .auth = LLM_AUTH_AZURE_KEY,
+         .quirks = QUIRK_OPENAI_PROPER | QUIRK_MODEL_IN_PATH,
+     }},
+};
+
+const struct llm_provider *llm_provider_variant(const struct llm_provider *row,
+                                                struct slice setting)
+{
+    for (size_t i = 0; i < ARRAY_LEN(variants); i++) {
+        if (strcmp(variants[i].row.type, row->type) == 0 && slice_is(setting, variants[i].setting))
+            return &variants[i].row;
+    }
+    return row;
+}
 
 const struct llm_provider *llm_provider_find(struct slice type)
 {

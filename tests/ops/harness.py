@@ -203,9 +203,9 @@ def chunk(delta=None, finish=None):
 class Server:
     """Listens on 127.0.0.1 and runs `serve(sock, peer)` in a thread for each connection."""
 
-    def __init__(self, serve, tls=None):
+    def __init__(self, serve, tls=None, port=0):
         self.serve_one, self.tls, self.failures, self.open = serve, tls, [], set()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -18,7 +18,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "shared")]
 import cases  # noqa: E402
 import harness  # noqa: E402
 
-MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "limit_cases", "egress_cases")
+MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "limit_cases", "egress_cases",
+           "credential_cases")
 
 
 def arguments():

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import json
 import struct
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
@@ -12,6 +11,7 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13,
 WORDS = ["The ", "weir ", "holds ", "back."]
 # One, two, three and four bytes, a flag of two code points, a combining accent, a joined family.
 SCRIPT = "a\u00e9\u4e2d\U0001f30a \U0001f1e9\U0001f1ea e\u0301 \U0001f469\u200d\U0001f467 \u05e9"
+THOUGHTS = ["Rivers ", "rise."]
 TOOLS = [("call_a", "weather", ['{"city"', ':"Par', 'is"}']),
          ("call_b", "clock", ["{\"zone\":\"", "Europe/Paris\"", "}"])]
 
@@ -112,6 +112,38 @@ async def tools_stream(call, pieces=None):
         await call.delta({"tool_calls": [piece]})
     await call.delta({}, finish="tool_calls")
     await call.done(USAGE)
+
+
+@behaviour("reason")
+async def reason(call):
+    """Thoughts as most servers of open models say them, a text, and one call; then its result."""
+    results = [m["content"] for m in call.body["messages"] if m["role"] == "tool"]
+    key, name, parts = TOOLS[0]
+    thoughts, words = THOUGHTS, ["I ", "look."]
+    if results:
+        await (speak(call, results) if call.body.get("stream") else
+               call.json(completion(call, [{"content": "".join(results)}])))
+    elif call.body.get("stream"):
+        await call.stream()
+        await call.delta({"role": "assistant", "content": None, "reasoning_content": ""})
+        for field, pieces in (("reasoning_content", thoughts), ("content", words)):
+            for piece in pieces:
+                await call.delta({field: piece})
+        for piece in tool_pieces()[0]:
+            await call.delta({"tool_calls": [piece]})
+        await call.delta({}, finish="tool_calls")
+        await call.done(USAGE)
+    else:
+        await call.json(completion(call, [{
+            "content": "".join(words), "reasoning_content": "".join(thoughts),
+            "tool_calls": [{"id": key, "type": "function",
+                            "function": {"name": name, "arguments": "".join(parts)}}]}],
+            "tool_calls"))
+
+
+@behaviour("length")
+async def length(call):
+    await call.json(completion(call, [{"content": "".join(WORDS[:2])}], "length"))
 
 
 @behaviour("tools-in-turn")
@@ -343,42 +375,6 @@ async def cut_clean(call):
 
 
 # --- paths that pass through untouched
-
-
-@behaviour("respond")
-async def respond(call):
-    """The Responses API: named events, and an object that Weir does not know."""
-    text = "".join(WORDS)
-
-    def part(said):
-        return {"type": "output_text", "text": said, "annotations": []}
-
-    def message(status, *parts):
-        return {"type": "message", "id": "msg_1", "role": "assistant", "status": status,
-                "content": parts}
-
-    def value(status):
-        return {"id": "resp_1", "object": "response", "created_at": call.created,
-                "model": call.body["model"], "status": status, "error": None, "tools": [],
-                "tool_choice": "auto", "parallel_tool_calls": True,
-                "output": [message(status, part(text))] if status == "completed" else []}
-
-    if not call.body.get("stream"):
-        await call.json(value("completed"))
-        return
-    item = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    events = [{"type": "response.created", "response": value("in_progress")},
-              {"type": "response.output_item.added", "output_index": 0,
-               "item": message("in_progress")},
-              {"type": "response.content_part.added", **item, "part": part("")},
-              *({"type": "response.output_text.delta", **item, "delta": word} for word in WORDS),
-              {"type": "response.output_text.done", **item, "text": text},
-              {"type": "response.completed", "response": value("completed")}]
-    await call.stream()
-    for number, event in enumerate(events):
-        data = json.dumps({**event, "sequence_number": number})
-        await call.text(f"event: {event['type']}\ndata: {data}\n\n".encode())
-    await call.wire.write(b"0\r\n\r\n")
 
 
 @behaviour("moderations")

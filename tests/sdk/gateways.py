@@ -32,12 +32,11 @@ providers:
     api_key: {upstream_key}
     models: [brief]
     timeouts: {{head: 300ms, first_token: 400ms, between_tokens: 300ms}}
-models:
+{wires}models:
   chat:
     targets: [up/plain]
 {retries}passthrough:
-  - {{path: /v1/responses, to: up}}
-  - {{path: /v1/moderations, to: up}}
+{responses}  - {{path: /v1/moderations, to: up}}
   - {{path: /v1/files, to: up}}
 """
 
@@ -53,10 +52,31 @@ providers:
   openai: {{type: openai, url: "http://127.0.0.1:{mock}/v1", api_key: {upstream_key}}}
 """
 
-# What makes Weir try again by itself. Each SDK has its own: the mock's counts must not mix.
-RETRIES = "".join(
-    f"  {name}-{sdk}: {{targets: [up/{name}@{sdk}, other/{name}@{sdk}, brief/{name}@{sdk}]}}\n"
-    for name in ("flaky", "broken") for sdk in ("python", "node"))
+
+
+# One provider for each wire; `up` is OpenAI itself, which has two. Each tells its models, so that no
+# other name may be its.
+WIRES = "\n" + "".join(
+    f"  {name}: {{{{type: {kind}, url: \"http://127.0.0.1:{{mock}}/{path}\", "
+    f"api_key: {{upstream_key}},\n    models: [{name}-model]}}}}\n"
+    for name, kind, path in (
+        ("compatible", "openai-compatible", "v1"), ("responses", "openai-responses", "v1"),
+        ("anthropic", "anthropic", "v1"), ("gemini", "gemini", "v1beta")))
+
+
+def speaks(binary, folder):
+    """Does this Weir know the wires?"""
+    file = folder / "wires.yaml"
+    file.write_text("providers:" + WIRES.format(mock=1, upstream_key=UPSTREAM_KEY), "utf-8")
+    return subprocess.run([binary, "check", file], capture_output=True, check=False).returncode == 0
+
+
+def retries(names):
+    """What makes Weir try again by itself. Each program has its own: the counts must not mix."""
+    return "".join(
+        f"  {model}-{sdk}: {{targets: [up/{model}@{sdk}, other/{model}@{sdk}, brief/{model}@{sdk}]}}\n"
+        for model in ("flaky", "broken") for sdk in names)
+
 
 # Takes the command line of harness.weir and leaves out the configuration file.
 WITHOUT_FILE = """sh -c 'exec "$0" "$1"'"""
@@ -100,14 +120,17 @@ async def start_bare(binary, folder, proxy_port, trusted, slack=1.0):
     return await until_started(weir, prepare)
 
 
-async def start(binary, folder, text, mock_port, slack=1.0):
-    """A running Weir with the configuration `text`."""
+async def start(binary, folder, text, mock_port, slack=1.0, names=(), wires=True):
+    """A running Weir with the configuration `text`, for the programs with these names."""
+    keys = {"mock": mock_port, "upstream_key": UPSTREAM_KEY}
     folder.mkdir(parents=True)
     weir = Weir(binary, folder, Journal(slack))
 
     def prepare():
         weir.config.write_text(
-            text.format(weir=weir.ports["weir"], folder=folder, mock=mock_port, retries=RETRIES,
-                        client_key=CLIENT_KEY, upstream_key=UPSTREAM_KEY), "utf-8")
+            text.format(weir=weir.ports["weir"], folder=folder, retries=retries(names),
+                        wires=WIRES.format(**keys) if wires else "", client_key=CLIENT_KEY,
+                        responses="" if wires else "  - {path: /v1/responses, to: up}\n",
+                        **keys), "utf-8")
 
     return await until_started(weir, prepare)

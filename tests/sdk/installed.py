@@ -76,21 +76,22 @@ def at(path, hint):
     return path.absolute()
 
 
-def python_sdk(given=None):
-    """The interpreter of a virtual environment that has the Python SDK; `given` is used as it is."""
+def python_sdk(given=None, name="requirements.txt"):
+    """The interpreter of a virtual environment that has what is in the file `name`; `given` is used
+    as it is."""
     if given:
         return at(given / "bin" / "python", "no virtual environment")
-    wanted = HERE / "python" / "requirements.txt"
+    wanted = HERE / "python" / name
     text = wanted.read_text("utf-8")
 
     def make(folder):
         call([sys.executable, "-m", "venv", folder], "Debian, Ubuntu: apt-get install python3-venv")
         call([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input",
               "--disable-pip-version-check", "--only-binary", ":all:", "-r", wanted],
-             "the packages of requirements.txt must come from a package index")
+             f"the packages of {name} must come from a package index")
 
     key = key_of(text, sys.executable, platform.python_version(), platform.machine())
-    folder = made(cache() / "sdk-python" / key, "the Python SDK", make)
+    folder = made(cache() / "sdk-python" / key, f"what python/{name} names", make)
     return folder / "bin" / "python"
 
 
@@ -106,7 +107,7 @@ def node():
 
 
 def node_sdk(given=None):
-    """The folder whose node_modules has the Node SDK; `given` is used as it is."""
+    """The folder whose node_modules has the Node SDKs; `given` is used as it is."""
     if given:
         at(given / "node_modules" / "openai", "the SDK is not installed there")
         return given.absolute()
@@ -118,6 +119,6 @@ def node_sdk(given=None):
         for name in NODE_FILES:
             shutil.copy(HERE / "node" / name, folder)
         call(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-             "the package of package-lock.json must come from a package registry", cwd=folder)
+             "the packages of package-lock.json must come from a package registry", cwd=folder)
 
-    return made(cache() / "sdk-node" / key_of(*texts), "the Node SDK", make)
+    return made(cache() / "sdk-node" / key_of(*texts), "the Node SDKs", make)

@@ -1,4 +1,6 @@
-"""The upstream of the SDK tests: a server that speaks OpenAI's wire and remembers what it was asked.
+"""The upstream of the SDK tests: a server that speaks the providers' wires, told apart by the path,
+and remembers what it was asked. Chat completions and what else OpenAI has are in behaviours.py, the
+other wires in wires.py and scripts.py.
 
 The model's name says how it behaves: `cut@python-7` behaves as `cut` and is counted apart from any
 other cut. It speaks plain HTTP, and TLS behind a proxy for those who want to reach a hosted
@@ -21,6 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario")
 
 from harness.mock import Connection  # noqa: E402
 from harness.wire import encode_chunk, encode_head  # noqa: E402
+from scripts import SCRIPTS  # noqa: E402
+from wires import Gemini, wire_for  # noqa: E402
 
 HOSTED = "api.openai.com"
 KEEP_BODY = 65536
@@ -41,7 +45,10 @@ class Call:
             self.body = request.json()
         except ValueError:
             self.body = {}
-        self.model = self.body.get("model") or self.path.rpartition("/")[2]
+        kind = wire_for(self.path)
+        self.speaker = kind(self) if kind else None
+        self.model = (Gemini.model(self.path) if kind is Gemini
+                      else self.body.get("model") or self.path.rpartition("/")[2])
         self.number = 0
         self.created = int(time.time())
         self.piece = 0
@@ -110,11 +117,13 @@ async def pour(reader, writer):
 
 
 class Upstream:
-    """One listening mock. `complaints` are requests that Weir must not send."""
+    """One listening mock. `complaints` are requests that Weir must not send. `direct`: the SDKs
+    come without Weir, and may send what is theirs."""
 
-    def __init__(self, key, behaviours):
+    def __init__(self, key, behaviours, direct=False):
         self.key = key
         self.behaviours = behaviours
+        self.direct = direct
         self.complaints = []
         self.records = []
         self.counts = {}
@@ -196,10 +205,7 @@ class Upstream:
             return
         self._check(call)
         record = self._remember(call)
-        behaviour = self.behaviours.get(call.model.partition("@")[0])
-        play = asyncio.ensure_future(
-            behaviour(call) if behaviour else
-            call.error(404, f"The model `{call.model}` does not exist", code="model_not_found"))
+        play = asyncio.ensure_future(self._play(call))
         gone = asyncio.ensure_future(call.wire.gone.wait())
         try:
             await asyncio.wait([play, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -211,6 +217,19 @@ class Upstream:
         finally:
             play.cancel()
             gone.cancel()
+
+    async def _play(self, call):
+        """As the model's name says, in the wire that the path belongs to."""
+        name, wire = call.model.partition("@")[0], call.speaker
+        if call.path.endswith("/count_tokens"):
+            await call.json({"input_tokens": 9})
+        elif name not in (SCRIPTS if wire else self.behaviours):
+            await (wire or call).error(404, f"The model `{call.model}` does not exist",
+                                       code="model_not_found")
+        elif wire:
+            await SCRIPTS[name](call, wire)
+        else:
+            await self.behaviours[name](call)
 
     def _remember(self, call):
         data = bytes(call.request.body)
@@ -225,10 +244,14 @@ class Upstream:
 
     def _check(self, call):
         """Whatever the client sent, this is what Weir may send."""
-        headers = call.request
-        if headers.get("authorization") != f"Bearer {self.key}":
+        headers, wire = call.request, call.speaker
+        if wire:
+            for problem in [] if wire.key() == self.key else ["a wrong key"], wire.problems():
+                for text in problem:
+                    self.complain(f"{call.model}: {wire.name}: {text}")
+        elif headers.get("authorization") != f"Bearer {self.key}":
             self.complain(f"{call.model}: authorization {headers.get('authorization')!r}")
-        for name, _ in headers.headers:
+        for name, _ in [] if self.direct else headers.headers:
             if name in ("openai-organization", "openai-project", "cookie") or (
                     name.startswith("x-stainless-") and name != "x-stainless-retry-count"):
                 self.complain(f"{call.model}: {name} was passed on")

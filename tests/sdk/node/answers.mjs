@@ -1,11 +1,11 @@
 // Whole answers: chats, tools, schemas, embeddings, models, headers, base URLs, the environment.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import {
-  BARE, FOLDER, HELLO, OpenAI, SOLO, WORDS, all, alone, client, equal, model, ok, raises, sdk, seen, test,
-  textOf,
+  BARE, HELLO, SOLO, WORDS, all, alone, equal, model, ok, raises, seen, test,
 } from './kit.mjs';
+import { OpenAI, client, sdk, textOf } from './openai_sdk.mjs';
 
 export const WEATHER = {
   type: 'function',
@@ -209,15 +209,13 @@ test('the-environment-alone', async () => {
 });
 
 // A program as it stands in introductions, with two variables; Weir has no file, only the provider's
-// key. The program is read from the standard input, so that its imports come from the SDK's folder.
+// key.
 test('snippet-and-weir-with-nothing-but-a-key', async () => {
   const before = (await seen('gpt-4')).length;
-  const program = spawn(process.execPath, ['--input-type=module', '-'], {
-    cwd: FOLDER,
+  const program = spawn(process.execPath, [fileURLToPath(new URL('snippet.mjs', import.meta.url))], {
     env: { OPENAI_API_KEY: 'anything', OPENAI_BASE_URL: `${BARE}/v1` },
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  program.stdin.end(readFileSync(new URL('snippet.mjs', import.meta.url)));
   let said = '';
   for await (const part of program.stdout) said += part;
   equal(said, `${WORDS}\n`);
@@ -289,25 +287,6 @@ test('paths-that-pass-through', async () => {
   equal(file.bytes, request.size);
   ok(request.size > content.length);
   ok(request.headers['content-type'].startsWith('multipart/form-data; boundary='));
-});
-
-// The Responses API goes to the provider that a row of the configuration names.
-test('responses-pass-through', async () => {
-  const name = model('respond', '');
-  const ask = { model: name, input: 'Hello' };
-  const answer = await client().responses.create({ ...ask, store: false });
-  equal([answer.output_text, answer.status], [WORDS, 'completed']);
-  equal((await seen(name))[0].body, { ...ask, store: false });
-  const events = await all(await client().responses.create({ ...ask, stream: true }));
-  equal(events.filter((e) => e.type === 'response.output_text.delta').map((e) => e.delta).join(''), WORDS);
-  equal(events.at(-1).response.status, 'completed');
-  equal((await client().responses.stream(ask).finalResponse()).output_text, WORDS);
-});
-
-test('responses-without-a-row', async () => {
-  const own = client({ baseURL: `${SOLO}/v1` });
-  const error = await raises(sdk.NotFoundError, () => own.responses.create({ model: 'gpt-4', input: 'Hello' }));
-  ok(error.code && error.message);
 });
 
 // Fifty requests in a row, streams among them, over kept connections.

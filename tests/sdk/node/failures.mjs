@@ -2,7 +2,10 @@
 // whole.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { HELLO, SOLO, WORDS, alone, between, client, equal, model, now, ok, raises, sdk, seen, test, textOf } from './kit.mjs';
+import {
+  HELLO, SOLO, WORDS, alone, between, equal, model, now, ok, raises, seen, test, aliasOf,
+} from './kit.mjs';
+import { client, sdk, textOf } from './openai_sdk.mjs';
 
 const ask = (own, name, more = {}, options = {}) =>
   own.chat.completions.create({ model: name, messages: HELLO, ...more }, options);
@@ -103,21 +106,21 @@ test('error-500-twice-then-success', async () => {
 
 // Weir has three targets: two fail, the third answers, and the SDK sees nothing of it.
 test('error-500-twice-within-weir', async () => {
-  const { data, response } = await ask(client(), 'flaky-node').withResponse();
+  const { data, response } = await ask(client(), aliasOf('flaky')[0]).withResponse();
   equal(data.choices[0].message.content, WORDS);
   equal(response.headers.get('x-weir-attempts'), '3');
-  equal((await seen('flaky@node')).length, 3);
+  equal((await seen(aliasOf('flaky')[1])).length, 3);
 });
 
 // All three targets failed: the SDK is told not to try the same again, and obeys.
 test('error-500-after-weirs-own-retries', async () => {
   for (const stream of [false, true]) {
-    const before = (await seen('broken@node')).length;
+    const before = (await seen(aliasOf('broken')[1])).length;
     const error = await raises(sdk.InternalServerError, () =>
-      ask(client({ maxRetries: 5 }), 'broken-node', { stream }));
+      ask(client({ maxRetries: 5 }), aliasOf('broken')[0], { stream }));
     equal(error.headers.get('x-should-retry'), 'false');
     equal(error.headers.get('x-weir-attempts'), '3');
-    equal((await seen('broken@node')).length - before, 3);
+    equal((await seen(aliasOf('broken')[1])).length - before, 3);
   }
 });
 

@@ -1,24 +1,21 @@
-// Cases, assertions and a look at the mock, for the tests of the Node SDK.
+// Cases, assertions and a look at the mock, for the programs of all Node clients.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { readFileSync } from 'node:fs';
 
-export const FOLDER = process.env.SDK_NODE;
-const load = (file) => import(pathToFileURL(join(FOLDER, 'node_modules', 'openai', file)));
-// Node 18 has no global File; this is what the SDK then asks for.
-globalThis.File ??= (await import('node:buffer')).File;
-export const sdk = await load('index.mjs');
-const { VERSION } = await load('version.mjs');
-export const OpenAI = sdk.default;
-
+const NAME = process.env.SDK_NAME;
+const DIRECT = Boolean(process.env.SDK_DIRECT);
 export const SLACK = Number(process.env.SDK_SLACK);
 export const SOLO = process.env.SDK_SOLO;
 export const BARE = process.env.SDK_BARE;
 export const WORDS = 'The weir holds back.';
 export const HELLO = [{ role: 'user', content: 'Hello' }];
 const MOCK = process.env.SDK_MOCK;
-const TIMEOUT_MS = 20000 * SLACK;
+export const TIMEOUT_MS = 20000 * SLACK;
 const SIDE_BY_SIDE = 4;
+
+// The providers of the gateway, by the wire that they speak; without Weir none has a name.
+const PROVIDERS = { chat: 'compatible', anthropic: 'anthropic', gemini: 'gemini', responses: 'responses' };
+export const WIRES = process.env.SDK_WIRES.split(' ');
 
 const cases = [];
 let numbers = 0;
@@ -26,14 +23,28 @@ let numbers = 0;
 /** A case that may run beside others. */
 export const test = (name, run) => cases.push({ name, run, free: true });
 
+/** A case for every wire that Weir may speak behind: run(wire). */
+export const onEachWire = (name, run) => {
+  for (const wire of WIRES) test(`${name}-on-${wire}`, () => run(wire));
+};
+
+/** A case that makes no sense where the client talks to the mock itself. */
+export const throughWeir = (name, run) => DIRECT || test(name, run);
+
 /** A case that measures time or loads the machine: nothing else of this program runs then. */
 export const alone = (name, run) => cases.push({ name, run, free: false });
 
 /** A model of the mock that behaves so, counted apart from all others. */
 export function model(behaviour, provider = 'up') {
-  const name = `${behaviour}@node-${numbers++}`;
-  return provider ? `${provider}/${name}` : name;
+  const name = `${behaviour}@${NAME}-${numbers++}`;
+  return provider && !DIRECT ? `${provider}/${name}` : name;
 }
+
+/** The same where this wire is spoken. */
+export const modelOn = (wire, behaviour) => model(behaviour, PROVIDERS[wire]);
+
+/** The name of an alias that behaves so, and of the model behind it. */
+export const aliasOf = (behaviour) => [`${behaviour}-${NAME}`, `${behaviour}@${NAME}`];
 
 /** What the mock was asked for `name`; with `gone`, once nothing of it is open. */
 export async function seen(name, gone = false) {
@@ -53,14 +64,6 @@ export async function leftAfter(name) {
 export const now = () => Number(process.hrtime.bigint()) / 1e9;
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-let shared;
-/** The SDK as applications make it: everything comes from the environment. */
-export function client(more) {
-  if (more) return new OpenAI({ timeout: TIMEOUT_MS, ...more });
-  shared ??= new OpenAI({ timeout: TIMEOUT_MS });
-  return shared;
-}
 
 export const equal = assert.deepEqual;
 export const ok = assert.ok;
@@ -88,13 +91,6 @@ export async function all(stream) {
   return chunks;
 }
 
-/** The text of the first choice of a stream, or of the chunks of one. */
-export async function textOf(stream) {
-  let text = '';
-  for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
-  return text;
-}
-
 /** An error's stack, and those of its causes. */
 function story(error) {
   const told = `${error.stack ?? error}`;
@@ -119,8 +115,10 @@ async function runOne({ name, run }) {
 }
 
 /** All cases that the filter takes: first those that go side by side, then one by one. */
-export async function run() {
-  process.stdout.write(`${JSON.stringify({ sdk: `openai-node ${VERSION}, Node ${process.version}` })}\n`);
+export async function run(name) {
+  const file = new URL(`node_modules/${name}/package.json`, import.meta.url);
+  const { version } = JSON.parse(readFileSync(file));
+  process.stdout.write(`${JSON.stringify({ sdk: `${name} ${version}, Node ${process.version}` })}\n`);
   const wanted = new RegExp(process.env.SDK_FILTER ?? '');
   const chosen = cases.filter((one) => wanted.test(one.name));
   const free = chosen.filter((one) => one.free);

@@ -1,7 +1,16 @@
-// The cases of the Node SDK; started by ../run.py, which says where Weir and the mock are.
+// The cases of one Node client; started by ../run.py, which says where Weir and the mock are.
 import { run } from './kit.mjs';
-import './answers.mjs';
-import './failures.mjs';
-import './streams.mjs';
 
-await run();
+// Program: [the package whose version counts, the modules that hold the cases]
+const PROGRAMS = {
+  openai: ['openai', 'answers', 'failures', 'streams'],
+  responses: ['openai', 'responses'],
+  anthropic: ['@anthropic-ai/sdk', 'messages'],
+  'anthropic-0': ['anthropic-0', 'messages'],
+  google: ['@google/genai', 'gemini'],
+};
+
+const [name, ...modules] = PROGRAMS[process.argv[2]];
+process.env.SDK_PACKAGE = name;
+for (const module of modules) await import(`./${module}.mjs`);
+await run(name);

@@ -1,8 +1,9 @@
 // Streams: usage, tools, characters cut in pieces, comments, leaving, many at once.
 import {
-  HELLO, SOLO, WORDS, all, alone, between, client, equal, leftAfter, model, now, ok, raises, sdk, sleep, test,
-  textOf, seen,
+  HELLO, SOLO, WORDS, all, alone, between, equal, leftAfter, model, now, ok, raises, sleep, test,
+  seen,
 } from './kit.mjs';
+import { client, sdk, textOf } from './openai_sdk.mjs';
 import { ARGUMENTS, CLOCK, WEATHER } from './answers.mjs';
 
 const SCRIPT = 'a\u00e9\u4e2d\u{1f30a} \u{1f1e9}\u{1f1ea} e\u0301 \u{1f469}\u200d\u{1f467} \u05e9';

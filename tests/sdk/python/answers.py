@@ -11,9 +11,10 @@ import subprocess
 import sys
 
 import httpx2
-from kit import (BARE, HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, case, client, equal, model, raises,
-                 seen, text_of, true)
+from kit import (BARE, HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, case, equal, model, raises, seen,
+                 true)
 from openai import AsyncOpenAI, NotFoundError, OpenAI
+from openai_sdk import client, text_of
 from pydantic import BaseModel
 
 WEATHER = {"type": "function", "function": {
@@ -272,27 +273,6 @@ def paths_that_pass_through():
     true(request["size"] > len(content), "the whole file")
     true(request["headers"]["content-type"].startswith("multipart/form-data; boundary="),
          "content-type")
-
-
-@case
-def responses_pass_through():
-    """The Responses API goes to the provider that a row of the configuration names."""
-    name = model("respond", "")
-    answer = client().responses.create(model=name, input="Hello", store=False)
-    equal((answer.output_text, answer.status), (WORDS, "completed"))
-    equal(seen(name)[0]["body"], {"model": name, "input": "Hello", "store": False})
-    events = list(client().responses.create(model=name, input="Hello", stream=True))
-    equal("".join(e.delta for e in events if e.type == "response.output_text.delta"), WORDS)
-    equal(events[-1].response.output_text, WORDS)
-    with client().responses.stream(model=name, input="Hello") as stream:
-        equal(stream.get_final_response().output_text, WORDS)
-
-
-@case
-def responses_without_a_row():
-    own = client(base_url=f"{SOLO}/v1")
-    error = raises(NotFoundError, lambda: own.responses.create(model="gpt-4", input="Hello"))
-    true(error.code and error.message, repr(error))
 
 
 @case

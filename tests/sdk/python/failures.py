@@ -6,10 +6,10 @@ import time
 
 import httpx2
 import openai
-from kit import (HELLO, SOLO, WORDS, alone, between, case, client, equal, model, raises, seen, text_of,
-                 true)
+from kit import (HELLO, NAME, SOLO, WORDS, alone, between, case, equal, model, raises, seen, true)
 from openai import (APIConnectionError, APIError, AuthenticationError, BadRequestError,
                     InternalServerError, NotFoundError, RateLimitError)
+from openai_sdk import client, text_of
 
 
 def ask(own, name, **more):
@@ -120,22 +120,22 @@ def error_500_twice_then_success():
 @case
 def error_500_twice_within_weir():
     """Weir has three targets: two fail, the third answers, and the SDK sees nothing of it."""
-    raw = client().chat.completions.with_raw_response.create(model="flaky-python", messages=HELLO)
+    raw = client().chat.completions.with_raw_response.create(model=f"flaky-{NAME}", messages=HELLO)
     equal(raw.parse().choices[0].message.content, WORDS)
     equal(raw.headers["x-weir-attempts"], "3")
-    equal(len(seen("flaky@python")), 3, "requests")
+    equal(len(seen(f"flaky@{NAME}")), 3, "requests")
 
 
 @case
 def error_500_after_weirs_own_retries():
     """All three targets failed: the SDK is told not to try the same again, and obeys."""
     for stream in (False, True):
-        before = len(seen("broken@python"))
+        before = len(seen(f"broken@{NAME}"))
         error = raises(InternalServerError,
-                       lambda: ask(client(max_retries=5), "broken-python", stream=stream))
+                       lambda: ask(client(max_retries=5), f"broken-{NAME}", stream=stream))
         equal(error.response.headers["x-should-retry"], "false")
         equal(error.response.headers["x-weir-attempts"], "3")
-        equal(len(seen("broken@python")) - before, 3, "requests")
+        equal(len(seen(f"broken@{NAME}")) - before, 3, "requests")
 
 
 @case

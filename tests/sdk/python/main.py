@@ -1,8 +1,20 @@
-"""The cases of the Python SDK; started by ../run.py, which says where Weir and the mock are."""
+"""The cases of one Python client; started by ../run.py, which says where Weir and the mock are."""
 
-import answers  # noqa: F401
-import failures  # noqa: F401
+import importlib
+import sys
+
 import kit
-import streams  # noqa: F401
 
-kit.run()
+# Program: (the package whose version counts, the modules that hold the cases)
+PROGRAMS = {
+    "openai": ("openai", ("answers", "failures", "streams")),
+    "openai-wires": ("openai", ("crossing",)),
+    "responses": ("openai", ("responses",)),
+    "anthropic": ("anthropic", ("messages",)),
+    "google": ("google-genai", ("gemini",)),
+}
+
+package, modules = PROGRAMS[sys.argv[1]]
+for module in modules:
+    importlib.import_module(module)
+kit.run(package)

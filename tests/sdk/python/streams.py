@@ -5,9 +5,10 @@ import json
 import time
 
 from answers import ARGUMENTS, CLOCK, WEATHER
-from kit import (HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, between, case, client, equal, model, raises,
-                 seen, text_of, true)
+from kit import (HELLO, SLACK, SOLO, TIMEOUT, WORDS, alone, between, case, equal, left_after, model,
+                 raises, seen, true)
 from openai import APITimeoutError, AsyncOpenAI
+from openai_sdk import client, text_of
 
 SCRIPT = "a\u00e9\u4e2d\U0001f30a \U0001f1e9\U0001f1ea e\u0301 \U0001f469\u200d\U0001f467 \u05e9"
 MANY = 100
@@ -140,13 +141,6 @@ def stream_kept_open_while_waiting():
             model=model("late", ""), messages=HELLO, stream=True) as answer:
         lines = list(answer.iter_lines())
     true(sum(line.startswith(":") for line in lines) >= 2, f"comments: {lines[:10]}")
-
-
-def left_after(name):
-    """Seconds (absolute) at which the mock saw that the gateway had left; it must have."""
-    [request] = seen(name, gone=True)
-    true(request["gone_at"] and not request["done"], f"the upstream was not cancelled: {request}")
-    return request["gone_at"]
 
 
 @alone

@@ -15,7 +15,11 @@ static const struct config_provider_type types[] = {
     {.name = "anthropic", .url = "https://api.anthropic.com", .key_env = "ANTHROPIC_API_KEY"},
     {.name = "groq", .url = "https://api.groq.com/openai/v1", .key_env = "GROQ_API_KEY"},
     {.name = "vllm", .needs_url = true},
-    {.name = "bedrock"},
+    {.name = "bare"},
+    {.name = "azure", .key_env = "AZURE_OPENAI_API_KEY", .needs_url = true},
+    {.name = "vertex", .needs_url = true},
+    {.name = "bedrock", .needs_url = true},
+    {.name = "sagemaker", .needs_url = true},
 };
 static const char *const own_paths[] = {"/v1/chat/completions", "/livez"};
 

@@ -285,8 +285,8 @@ TEST(from_environment)
     CHECK(config_from_env(&fixture_options, &errors) == NULL);
     CHECK_EQ_LIT(buf_view(&errors),
                  "environment: no configuration file, and no key of a provider is set "
-                 "(OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY); `weir init` writes a file to "
-                 "start from\n");
+                 "(OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY, AZURE_OPENAI_API_KEY); `weir "
+                 "init` writes a file to start from\n");
     buf_reset(&errors);
     fixture_setenv(SLICE("GROQ_API_KEY"), SLICE("hunter2 ${X}"));
     fixture_setenv(SLICE("OPENAI_API_KEY"), SLICE("hunter2"));
@@ -318,6 +318,29 @@ TEST(from_environment)
     CHECK_EQ_LIT(c->admin_token, "hunter2-admin");
     config_free(c);
     fixture_setenv(SLICE("GROQ_API_KEY"), SLICE("")); /* the first one counts */
+    buf_done(&errors);
+}
+
+/* A cloud's key alone does not make a provider: its address has to be known too. */
+TEST(clouds_from_environment)
+{
+    struct buf errors;
+    buf_init(&errors, 1 << 16);
+    fixture_reset();
+    fixture_setenv(SLICE("AZURE_OPENAI_API_KEY"), SLICE("hunter2"));
+    fixture_setenv(SLICE("GROQ_API_KEY"), SLICE("hunter2"));
+    struct config *c = config_from_env(&fixture_options, &errors);
+    CHECK_EQ_LIT(buf_view(&errors), "AZURE_OPENAI_API_KEY: warning: no provider `azure` without "
+                                    "AZURE_OPENAI_ENDPOINT beside it\n");
+    CHECK_EQ_U64(c->providers_n, 1);
+    config_free(c);
+    buf_reset(&errors);
+    fixture_setenv(SLICE("AZURE_OPENAI_ENDPOINT"), SLICE("https://contoso.openai.azure.com/"));
+    c = config_from_env(&fixture_options, &errors);
+    CHECK_EQ_LIT(buf_view(&errors), "");
+    CHECK_EQ_U64(c->providers_n, 2);
+    CHECK_EQ_LIT(c->providers[1].url, "https://contoso.openai.azure.com/openai/v1");
+    config_free(c);
     buf_done(&errors);
 }
 

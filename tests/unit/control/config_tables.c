@@ -13,7 +13,10 @@ static const char *any_variable(const char *name)
 {
     if (strncmp(name, "WEIR_", 5) == 0)
         return NULL;
-    return strcmp(name, "HTTPS_PROXY") == 0 ? "http://proxy.example:3128" : name;
+    if (strcmp(name, "AWS_REGION") == 0)
+        return "eu-central-1";
+    bool url = strcmp(name, "HTTPS_PROXY") == 0 || strcmp(name, "AZURE_OPENAI_ENDPOINT") == 0;
+    return url ? "http://host.example:3128" : name;
 }
 
 static void check_loads(const char *name, struct slice text)
@@ -56,6 +59,10 @@ static void check_example(const char *before, const char *after, const struct co
     buf_done(&text);
 }
 
+#define CLOUD_KEYS                                                                                 \
+    " resource surface api_version entra managed_identity token_scope project location publisher " \
+    "credentials region profile access_key secret_key session_token body"
+
 TEST(examples_of_sections)
 {
     static const struct {
@@ -69,9 +76,10 @@ TEST(examples_of_sections)
         {"egress", "egress: {", "}", "client_cert client_key"},
         {"cors", "cors: {", "}", ""},
         {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
-         "type url client_cert client_key"},
+         "type url client_cert client_key" CLOUD_KEYS},
         {"providers", "providers: {a: {type: vllm, ", "}}",
-         "type api_key headers models timeouts sni ca_file client_cert client_key proxy"},
+         "type api_key headers models timeouts sni ca_file client_cert client_key "
+         "proxy" CLOUD_KEYS},
         {"engines", "engines: {a: {", "}}", "binary args timeouts"},
         {"engines", "engines: {a: {model: x, ", "}}", "model"},
         {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{to: openai, ", "}]",
@@ -88,6 +96,40 @@ TEST(examples_of_sections)
             const struct config_row *row = &section->section->rows[k];
             if (strstr(rows[i].skip, row->key) == NULL)
                 check_example(rows[i].before, rows[i].after, row);
+        }
+    }
+}
+
+/* Each key of a cloud provider, in a provider that can do with it. */
+TEST(examples_of_clouds)
+{
+    static const struct {
+        const char *before, *keys;
+    } rows[] = {
+        {"type: azure, resource: r, api_key: k, ", "surface api_version"},
+        {"type: azure, api_key: k, ", "resource"},
+        {"type: azure, resource: r, ", "entra managed_identity"},
+        {"type: azure, resource: r, managed_identity: system, ", "token_scope"},
+        {"type: vertex, location: us, ", "project publisher"},
+        {"type: vertex, project: p, ", "location"},
+        {"type: bedrock, region: r, secret_key: s, ", "access_key"},
+        {"type: bedrock, region: r, access_key: a, ", "secret_key"},
+        {"type: sagemaker, region: r, access_key: a, secret_key: s, ", "session_token"},
+        {"type: sagemaker, ", "region"},
+        {"type: sagemaker, region: r, ", "profile body"},
+    };
+    const struct config_row *providers = config_row_find(&config_root, SLICE("providers"));
+    char before[256];
+    fixture_reset();
+    fixture_options.env = any_variable;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice keys = slice_str(rows[i].keys);
+        snprintf(before, sizeof before, "providers: {a: {%s", rows[i].before);
+        while (keys.n > 0) {
+            const struct config_row *row =
+                config_row_find(providers->section, slice_cut(&keys, ' '));
+            CHECK(row != NULL && row->example != NULL);
+            check_example(before, "}}", row);
         }
     }
 }

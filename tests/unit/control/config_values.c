@@ -66,7 +66,7 @@ TEST(defaults)
 TEST(defaults_of_targets)
 {
     fixture_reset();
-    struct config *c = parse("providers: {groq: {type: groq}, aws: {type: bedrock}}\n"
+    struct config *c = parse("providers: {groq: {type: groq}, bare: {type: bare}}\n"
                              "engines: {e: {model: x.gguf}}\n");
     const struct config_provider *p = &c->providers[0];
     CHECK_EQ_LIT(p->name, "groq");

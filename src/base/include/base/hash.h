@@ -14,6 +14,9 @@ uint64_t hash64(struct slice s);
 /* SHA-256 (FIPS 180-4) of `s`. False: the library failed. */
 NODISCARD bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES]);
 
+/* HMAC-SHA-256 (RFC 2104) of `s`. False: the library failed. */
+NODISCARD bool hash_hmac_sha256(struct slice key, struct slice s, uint8_t ret[SHA256_BYTES]);
+
 /* A hash over pieces, for downloads. NULL: no memory. hash_sha256_end frees the state. */
 struct hash_sha256_state;
 NODISCARD struct hash_sha256_state *hash_sha256_begin(void);

@@ -18,8 +18,12 @@ void builder_free(struct builder *b);
 NODISCARD struct gw_snapshot *builder_build(struct builder *b, const struct config *c,
                                             const char *run_dir, struct buf *errors);
 
-/* After a snapshot has been installed: upstreams that it does not use are let go. */
+/* After a snapshot has been installed: upstreams and credentials that it does not use are let go,
+ * and those that it does use are kept fresh once they have been started. */
 void builder_settle(struct builder *b, const struct gw_snapshot *s);
+
+/* Those of its snapshots, to be started and stopped with the loop (control's credentials.h). */
+struct credentials *builder_credentials(struct builder *b);
 
 /* The provider types as the configuration loader wants them. */
 const struct config_provider_type *builder_provider_types(size_t *ret_n);

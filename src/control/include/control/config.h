@@ -66,9 +66,35 @@ struct config_egress {
     struct slice client_cert, client_key; /* shown to upstreams that ask */
 };
 
+/* Client credentials of an application registered with Microsoft Entra. */
+struct config_entra {
+    struct config_pos pos;
+    struct slice tenant, client_id;
+    struct slice client_secret; /* secret */
+    struct slice authority;     /* URL of the login service; absent: the public cloud's */
+};
+
+/* What only cloud providers have. Absent where the type has no such key; what the file leaves out
+ * is filled in by config_cloud.c. */
+struct config_cloud {
+    struct slice resource;         /* azure: name of the resource; its address is in `url` */
+    struct slice surface;          /* azure: "v1" or "classic" */
+    struct slice api_version;      /* azure: value of ?api-version=, absent: none */
+    struct config_entra entra;     /* azure; tenant absent: not used */
+    struct slice managed_identity; /* azure: "system", or the client id of an assigned one */
+    struct slice token_scope;      /* azure: scope of Entra's tokens */
+    struct slice project, location;
+    struct slice publisher;   /* vertex: "google", "anthropic" or "openapi" */
+    struct slice credentials; /* vertex: secret; JSON, "metadata", or absent: searched */
+    struct slice region, profile;
+    struct slice access_key, secret_key, session_token; /* secrets */
+    struct slice body; /* sagemaker: what the container takes, "openai" or "tgi" */
+};
+
 struct config_provider {
     struct config_pos pos, type_pos, url_pos;
     struct slice name, type, url;
+    struct config_cloud cloud;
     struct slice api_key;      /* secret; "client": the client's own credential goes upstream */
     struct config_map headers; /* added to every request; values are secret */
     struct config_list models; /* names this provider is known to have, for bare-name resolution */

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/secret.h"
 #include "base/strmap.h"
+#include "gateway/credential.h"
 #include "gateway/gate.h"
 #include "llm/openai.h"
 #include "net/addr.h"
@@ -45,6 +46,8 @@ struct gw_provider {
     struct slice base_path;
     struct slice op_target[LLM_OPS_N]; /* base path and the operation's */
     struct slice fields; /* complete lines for every request; in the snapshot's secret box */
+    struct gw_credential *credential; /* a reference, or NULL: fixed fields */
+    struct slice region, api_version;
     struct gw_timeouts timeouts;
     struct slice *models; /* names it is known to have */
     size_t models_n;

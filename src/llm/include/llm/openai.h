@@ -8,7 +8,9 @@
 #include "base/json.h"
 #include "llm/provider.h"
 
-enum llm_op { LLM_CHAT, LLM_COMPLETIONS, LLM_EMBEDDINGS, LLM_OPS_N };
+/* CHAT is also what Anthropic calls messages, Google generateContent and OpenAI now responses;
+ * COUNT_TOKENS is Anthropic's, and knows no OpenAI path. */
+enum llm_op { LLM_CHAT, LLM_COMPLETIONS, LLM_EMBEDDINGS, LLM_COUNT_TOKENS, LLM_OPS_N };
 
 /* "/chat/completions" and so on: what comes behind a provider's base path. */
 struct slice llm_op_path(enum llm_op op);
@@ -59,6 +61,7 @@ struct llm_request {
     struct llm_span include_usage;      /* inside stream_options */
     const struct llm_range *developers; /* the roles that say developer, in order, in the arena */
     size_t developers_n;
+    const char *pinned; /* what in it only the provider that stored or runs it can serve, or NULL */
 };
 
 #define LLM_MODEL_MAX 256 /* bytes of a model's name */
@@ -98,6 +101,16 @@ struct llm_body {
 NODISCARD bool openai_edit_request(struct arena *a, const struct llm_request *r,
                                    const struct llm_provider *provider, struct slice upstream_model,
                                    struct llm_body *ret);
+
+/* What stands in place of the model in Vertex AI's envelope of Anthropic's wire. */
+#define LLM_VERTEX_VERSION "vertex-2023-10-16"
+
+/* The request under the model's name there, everything else byte for byte: for clients and
+ * providers that speak the same wire. A request that names its model elsewhere stays as it is.
+ * False: no memory. */
+NODISCARD bool llm_rename_model(struct arena *a, const struct llm_request *r,
+                                const struct llm_provider *provider, struct slice upstream_model,
+                                struct llm_body *ret);
 
 /* Tokens on one basis: input includes cached and cache-written, output includes reasoning.
  * -1: the provider did not say. No figure is above 2^48: larger ones are taken as not said. */

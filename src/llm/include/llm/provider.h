@@ -17,27 +17,44 @@ enum llm_quirk {
     QUIRK_USAGE_IN_X_GROQ = 1 << 5,   /* streams carry usage in x_groq.usage */
     QUIRK_CACHE_HIT_TOKENS = 1 << 6,  /* prompt_cache_hit_tokens beside or instead of details */
     QUIRK_FOLLOW_303 = 1 << 7,        /* a slow answer is a redirect to fetch it by GET */
+    QUIRK_TOP_K = 1 << 8,             /* knows top_k beside OpenAI's parameters */
+    QUIRK_OPENAI_PROPER = 1 << 9,     /* OpenAI's own API: store, custom tools, tiers and so on */
+    QUIRK_RESPONSES = 1 << 10,        /* speaks OpenAI's Responses beside its own wire */
+    QUIRK_MODEL_IN_PATH = 1 << 11, /* the model, here a deployment, stands before the operation */
+    QUIRK_RAW_PREDICT = 1 << 12,   /* Anthropic's wire in Vertex AI's envelope */
 };
 
 enum llm_auth {
-    LLM_AUTH_BEARER,  /* Authorization: Bearer KEY */
-    LLM_AUTH_API_KEY, /* Authorization: Api-Key KEY */
-    LLM_AUTH_NONE_OK, /* Bearer when a key is given, nothing otherwise: local servers */
+    LLM_AUTH_BEARER,       /* Authorization: Bearer KEY */
+    LLM_AUTH_API_KEY,      /* Authorization: Api-Key KEY */
+    LLM_AUTH_NONE_OK,      /* Bearer when a key is given, nothing otherwise: local servers */
+    LLM_AUTH_X_API_KEY,    /* x-api-key: KEY */
+    LLM_AUTH_GOOG_KEY,     /* x-goog-api-key: KEY */
+    LLM_AUTH_AZURE_KEY,    /* api-key: KEY, or Entra's token */
+    LLM_AUTH_AWS,          /* Signature Version 4, or Bearer when a key is given */
+    LLM_AUTH_GOOGLE_TOKEN, /* Google's OAuth token, fetched */
 };
 
+struct llm_wire;
+
 struct llm_provider {
-    const char *type;     /* as in the configuration */
-    const char *base_url; /* NULL: the configuration has to give one */
-    const char *key_env;  /* variable that usually holds the key, or NULL */
+    const char *type;            /* as in the configuration */
+    const struct llm_wire *wire; /* NULL: OpenAI's chat completions */
+    const char *base_url;        /* NULL: the configuration has to give one */
+    const char *key_env;         /* variable that usually holds the key, or NULL */
     enum llm_auth auth;
-    unsigned quirks; /* of enum llm_quirk */
-    const char
-        *models_path;  /* of the free call that `weir check --connect` makes, under base_url */
-    const char *about; /* one line for the documentation */
+    unsigned quirks;         /* of enum llm_quirk */
+    const char *models_path; /* of the free call that `weir check --connect` makes, under base_url;
+                                NULL: none */
+    const char *about;       /* one line for the documentation */
+    const char *aws_service; /* that its requests are signed for, or NULL */
 };
 
 /* NULL: no such type. */
 const struct llm_provider *llm_provider_find(struct slice type);
+/* The row for one of its settings ("classic" of azure, "anthropic" of vertex), or `row` itself. */
+const struct llm_provider *llm_provider_variant(const struct llm_provider *row,
+                                                struct slice setting);
 /* All rows, for documentation, hints and environment-only configuration. */
 const struct llm_provider *llm_providers(size_t *ret_n);
 

@@ -17,6 +17,7 @@
     X(ACCEPT_ENCODING, "accept-encoding")                                                          \
     X(ALLOW, "allow")                                                                              \
     X(ANTHROPIC_BETA, "anthropic-beta")                                                            \
+    X(ANTHROPIC_VERSION, "anthropic-version")                                                      \
     X(API_KEY, "api-key")                                                                          \
     X(AUTHORIZATION, "authorization")                                                              \
     X(CACHE_CONTROL, "cache-control")                                                              \
@@ -37,6 +38,7 @@
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                  \
     X(PROXY_CONNECTION, "proxy-connection")                                                        \
     X(RANGE, "range")                                                                              \
+    X(REQUEST_ID, "request-id")                                                                    \
     X(RETRY_AFTER, "retry-after")                                                                  \
     X(RETRY_AFTER_MS, "retry-after-ms")                                                            \
     X(SERVER, "server")                                                                            \
@@ -48,9 +50,11 @@
     X(TRANSFER_ENCODING, "transfer-encoding")                                                      \
     X(UPGRADE, "upgrade")                                                                          \
     X(USER_AGENT, "user-agent")                                                                    \
+    X(X_AMZN_REQUESTID, "x-amzn-requestid")                                                        \
     X(X_API_KEY, "x-api-key")                                                                      \
     X(X_CLIENT_REQUEST_ID, "x-client-request-id")                                                  \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
+    X(X_GOOG_API_KEY, "x-goog-api-key")                                                            \
     X(X_REQUEST_ID, "x-request-id")
 
 enum http_name {

@@ -1,0 +1,306 @@
+/* Requests and answers between different dialects. */
+#include "translate.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "exchange.h"
+#include "worker.h"
+
+#define BODY_MAX ((size_t)1 << 30)
+
+/* The wire that this provider is spoken to in by clients of that dialect. */
+static const struct llm_wire *wire_for(const struct llm_dialect *d, const struct llm_provider *p)
+{
+    bool own = d->wire == &responses_wire && p->quirks & QUIRK_RESPONSES;
+    return own ? d->wire : p->wire != NULL ? p->wire : &openai_wire;
+}
+
+static enum gw_error unsupported(struct exchange *x, const struct llm_bad_request *bad)
+{
+    if (bad->no_memory)
+        return GW_NO_MEMORY;
+    x->message = arena_copy(&x->arena, slice_str(bad->message));
+    x->param = arena_copy(&x->arena, slice_str(bad->param));
+    return GW_UNSUPPORTED;
+}
+
+/* The whole request, read once for all attempts. */
+static enum gw_error read_chat(struct exchange *x)
+{
+    struct llm_bad_request bad;
+    if (x->chat != NULL)
+        return GW_OK;
+    struct llm_chat *chat = arena_new(&x->arena, struct llm_chat);
+    if (chat == NULL)
+        return GW_NO_MEMORY;
+    if (!x->dialect->read_chat(x->worker->json, &x->arena, &x->request, chat, &bad)) {
+        enum gw_error e = unsupported(x, &bad);
+        x->code = bad.code;
+        return e == GW_UNSUPPORTED ? GW_INVALID_BODY : e;
+    }
+    chat->model = x->request.model;
+    chat->stream = x->request.stream;
+    x->chat = chat;
+    return GW_OK;
+}
+
+static void list_words(struct buf *b, const struct llm_word *w)
+{
+    for (; w != NULL; w = w->next) {
+        if (b->n > 0)
+            buf_lit(b, ", ");
+        for (size_t i = 0; i < w->word.n;
+             i++) { /* a client chose the name: only what a field can hold */
+            char c = w->word.p[i];
+            buf_char(b, c > ' ' && c < 0x7F && c != ',' ? c : '?');
+        }
+    }
+}
+
+/* What the target will not see, for x-weir-dropped. */
+static bool note_dropped(struct exchange *x, const struct llm_word *dropped)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    list_words(&b, x->chat->unknown);
+    list_words(&b, dropped);
+    x->dropped = b.n > 0 && !b.failed ? arena_copy(&x->arena, buf_view(&b)) : SLICE_NONE;
+    bool ok = !b.failed && x->dropped.n == b.n;
+    buf_done(&b);
+    return ok;
+}
+
+static enum gw_error write_anew(struct attempt *a, struct translation *t)
+{
+    struct exchange *x = a->exchange;
+    struct llm_bad_request bad = {.code = NULL};
+    struct llm_writing w = {.arena = &x->arena,
+                            .json = x->worker->json,
+                            .chat = x->chat,
+                            .provider = a->target.provider->row,
+                            .model = a->target.model,
+                            .out = &t->body,
+                            .bad = &bad};
+    for (unsigned f = 0; f < FEATURES_N; f++)
+        w.lack[f] = (unsigned char)llm_feature_lack((enum llm_feature)f);
+    buf_init(&t->body, BODY_MAX);
+    if (!buf_reserve(&t->body, x->request.body.n + x->request.body.n / 8 + 512))
+        return GW_NO_MEMORY;
+    if (!t->decoder.wire->write_chat(&w))
+        return t->body.failed ? GW_NO_MEMORY : unsupported(x, &bad);
+    if (t->body.failed || !note_dropped(x, w.dropped))
+        return GW_NO_MEMORY;
+    a->body.part[0] = buf_view(&t->body);
+    a->body.parts = 1;
+    a->body.bytes = t->body.n;
+    return GW_OK;
+}
+
+static void take_event(void *ctx, const struct llm_event *e);
+
+static void set_up(struct attempt *a, struct translation *t, const struct llm_wire *wire)
+{
+    struct exchange *x = a->exchange;
+    t->attempt = a;
+    t->raw = wire == x->dialect->wire;
+    t->decoder = (struct llm_decoder){.wire = wire,
+                                      .provider = a->target.provider->row,
+                                      .arena = &x->arena,
+                                      .json = x->worker->json,
+                                      .emit = take_event,
+                                      .ctx = t,
+                                      .id_seed = x->id,
+                                      .model = a->target.model,
+                                      .stream = x->request.stream,
+                                      .usage = LLM_USAGE_NONE};
+    t->encoder = (struct llm_encoder){.dialect = x->dialect,
+                                      .arena = &x->arena,
+                                      .usage = &t->decoder.usage,
+                                      .id = x->id,
+                                      .created_s = clock_wall_ns() / NS_PER_S,
+                                      .wants_usage = x->request.wants_usage,
+                                      .json = x->worker->json_aside};
+}
+
+/* Where the operation is found at the provider. */
+static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
+{
+    struct exchange *x = a->exchange;
+    const struct gw_provider *p = a->target.provider;
+    enum llm_op op = x->request.op;
+    if (op == LLM_COMPLETIONS && wire != &openai_wire)
+        op = LLM_CHAT;
+    struct slice path = wire->path(&x->arena, p->row, op, a->target.model, x->request.stream);
+    if (path.p == NULL) {
+        x->message = arena_printf(&x->arena, "%s is not to be had from " SLICE_FMT ".",
+                                  llm_op_name(op), SLICE_ARG(p->name));
+        return GW_UNSUPPORTED;
+    }
+    const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
+    a->request.target = arena_printf(
+        &x->arena, SLICE_FMT SLICE_FMT "%s%s" SLICE_FMT, SLICE_ARG(p->base_path), SLICE_ARG(path),
+        mark, *mark != '\0' ? "api-version=" : "", SLICE_ARG(p->api_version));
+    return a->request.target.p != NULL ? GW_OK : GW_NO_MEMORY;
+}
+
+/* The same for OpenAI's own operations, which are made out ahead where no model stands in them. */
+static enum gw_error openai_target(struct attempt *a)
+{
+    const struct gw_provider *p = a->target.provider;
+    if (p->row->quirks & QUIRK_MODEL_IN_PATH || p->api_version.n > 0)
+        return find_target(a, &openai_wire);
+    a->request.target = p->op_target[a->exchange->request.op];
+    return GW_OK;
+}
+
+enum gw_error translate_request(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    const struct llm_wire *wire = wire_for(x->dialect, a->target.provider->row);
+    x->dropped = SLICE_NONE;
+    if (wire == &openai_wire && x->dialect->wire == wire) {
+        enum gw_error e = openai_target(a);
+        if (e != GW_OK)
+            return e;
+        return openai_edit_request(&x->arena, &x->request, a->target.provider->row, a->target.model,
+                                   &a->body)
+                   ? GW_OK
+                   : GW_NO_MEMORY;
+    }
+    struct translation *t = arena_new(&x->arena, struct translation);
+    if (t == NULL)
+        return GW_NO_MEMORY;
+    a->translation = t;
+    set_up(a, t, wire);
+    enum gw_error e = find_target(a, wire);
+    if (e != GW_OK)
+        return e;
+    if (t->raw)
+        return llm_rename_model(&x->arena, &x->request, a->target.provider->row, a->target.model,
+                                &a->body)
+                   ? GW_OK
+                   : GW_NO_MEMORY;
+    if (x->request.op == LLM_EMBEDDINGS || x->request.op == LLM_COUNT_TOKENS) {
+        x->message = arena_printf(&x->arena, "%s is not to be had from " SLICE_FMT ".",
+                                  llm_op_name(x->request.op), SLICE_ARG(a->target.provider->name));
+        return GW_UNSUPPORTED;
+    }
+    e = read_chat(x);
+    return e == GW_OK ? write_anew(a, t) : e;
+}
+
+/* Something for the user, which no other target can take over from. */
+static bool is_content(const struct llm_event *e)
+{
+    switch (e->kind) {
+    case EVENT_PART: return e->part_kind == PART_TOOL_CALL;
+    case EVENT_DELTA: return e->text.inner.n > 0;
+    case EVENT_SIGNATURE:
+    case EVENT_CITATION:
+    case EVENT_FINISH:
+    case EVENT_END: return true;
+    default: return false;
+    }
+}
+
+static void keep_error(struct translation *t, const struct llm_event *e)
+{
+    struct arena *a = t->decoder.arena;
+    t->is_error = true;
+    t->error_status = e->status;
+    t->error = (struct llm_error){.message = arena_copy(a, e->error->message),
+                                  .type = arena_copy(a, e->error->type),
+                                  .code = arena_copy(a, e->error->code),
+                                  .param = arena_copy(a, e->error->param)};
+}
+
+static void encode(void *ctx, const struct llm_event *e)
+{
+    struct translation *t = ctx;
+    struct attempt *a = t->attempt;
+    t->encoder.out = a->content ? &a->exchange->worker->out : &a->prelude;
+    t->encoder.chat = a->exchange->chat;
+    t->encoder.dialect->encode(&t->encoder, e);
+}
+
+/* From the decoder. */
+static void take_event(void *ctx, const struct llm_event *e)
+{
+    struct translation *t = ctx;
+    struct attempt *a = t->attempt;
+    if (e->kind == EVENT_ERROR) {
+        keep_error(t, e);
+        return;
+    }
+    if (is_content(e)) {
+        t->content |= e->kind != EVENT_FINISH && e->kind != EVENT_END;
+        if (!a->content && !t->whole)
+            relay_deliver_first(a);
+    }
+    if (t->raw)
+        return;
+    if (t->whole) {
+        llm_collect(&t->collector, e);
+    } else if (t->encoder.dialect->sequential) {
+        if (t->sequencer.emit == NULL)
+            t->sequencer =
+                (struct llm_sequencer){.emit = encode, .ctx = t, .arena = t->decoder.arena};
+        llm_sequence(&t->sequencer, e);
+    } else {
+        encode(t, e);
+    }
+}
+
+static void note_progress(struct attempt *a)
+{
+    struct translation *t = a->translation;
+    struct exchange *x = a->exchange;
+    llm_usage_merge(&x->usage, &t->decoder.usage);
+    x->output_units = t->decoder.units;
+}
+
+bool translate_event(struct attempt *a, struct slice name, struct slice data)
+{
+    struct translation *t = a->translation;
+    t->content = false;
+    bool ok = t->decoder.wire->decode_event(&t->decoder, name, data);
+    note_progress(a);
+    return (ok && !t->encoder.bad) || t->is_error;
+}
+
+bool translate_end(struct attempt *a)
+{
+    struct translation *t = a->translation;
+    bool ok = t->decoder.ended || t->decoder.wire->decode_end(&t->decoder);
+    note_progress(a);
+    return ok && !t->encoder.bad;
+}
+
+bool translate_whole(struct attempt *a, struct slice body, struct buf *out)
+{
+    struct translation *t = a->translation;
+    t->whole = true;
+    t->collector = (struct llm_collector){.arena = t->decoder.arena, .answer = &t->answer};
+    bool ok = t->decoder.wire->decode_answer(&t->decoder, body);
+    note_progress(a);
+    if (t->is_error)
+        return true;
+    if (!ok || t->raw)
+        return ok;
+    t->answer.usage = t->decoder.usage;
+    if (!llm_collect_end(&t->collector)) {
+        out->failed = true;
+        return true;
+    }
+    t->encoder.out = out;
+    t->encoder.chat = a->exchange->chat;
+    t->encoder.dialect->write_answer(&t->encoder, &t->answer);
+    return !t->encoder.bad;
+}
+
+void translate_done(struct attempt *a)
+{
+    if (a->translation != NULL)
+        buf_done(&a->translation->body);
+}

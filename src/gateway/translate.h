@@ -1,0 +1,43 @@
+/* Between a client's dialect and a provider's wire that is not the same, or not OpenAI's: requests
+ * are written anew where they have to be, and answers pass through neutral events. */
+#ifndef GATEWAY_TRANSLATE_H
+#define GATEWAY_TRANSLATE_H
+
+#include "gateway/error.h"
+#include "llm/dialect.h"
+
+struct attempt;
+
+struct translation {
+    struct attempt *attempt;
+    bool raw; /* one and the same wire: bytes go as they came, and are only looked at */
+    struct llm_decoder decoder;
+    struct llm_encoder encoder;
+    struct llm_sequencer sequencer;
+    struct llm_collector collector;
+    struct llm_answer answer; /* of whole answers */
+    bool whole;               /* the answer is gathered */
+    bool content;             /* the event at hand has some */
+    bool is_error;            /* the provider says that it failed: `error`, `error_status` */
+    struct llm_error error;
+    unsigned error_status;
+    struct buf body; /* the request as it was written anew; empty when `raw` */
+};
+
+/* Makes the attempt's request: body and target. Where client and provider speak OpenAI's chat there
+ * is no translation (a->translation is NULL). GW_UNSUPPORTED: x->message and x->param say what the
+ * target lacks. */
+enum gw_error translate_request(struct attempt *a);
+
+/* One event of the stream. Bytes for the client are appended to where the attempt's output goes.
+ * False: it makes no sense. */
+NODISCARD bool translate_event(struct attempt *a, struct slice name, struct slice data);
+/* The stream's body has ended. False: too early. */
+NODISCARD bool translate_end(struct attempt *a);
+/* A whole answer; its text for the client is appended to `out` unless it goes as it came. */
+NODISCARD bool translate_whole(struct attempt *a, struct slice body, struct buf *out);
+
+/* Gives back what the translation holds beside the arena. */
+void translate_done(struct attempt *a);
+
+#endif

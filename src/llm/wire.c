@@ -1,0 +1,144 @@
+/* What the wires share: refusing what a target lacks, and the events that decoders emit. */
+#include "llm/wire.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool llm_refuse(struct llm_writing *w, const char *param, const char *fmt, ...)
+{
+    va_list ap;
+    snprintf(w->bad->param, sizeof w->bad->param, "%s", param);
+    w->bad->code = "unsupported_parameter";
+    va_start(ap, fmt);
+    vsnprintf(w->bad->message, sizeof w->bad->message, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+/* Each name once. Without memory the request is refused rather than the name forgotten. */
+static bool drop(struct llm_writing *w, const char *name)
+{
+    struct llm_word **tail = &w->dropped;
+    for (; *tail != NULL; tail = &(*tail)->next) {
+        if (slice_is((*tail)->word, name))
+            return true;
+    }
+    struct llm_word *word = arena_new(w->arena, struct llm_word);
+    struct slice copy = arena_copy(w->arena, slice_str(name));
+    if (word == NULL || copy.p == NULL) {
+        w->bad->no_memory = true;
+        return llm_refuse(w, "", "The gateway is out of memory.");
+    }
+    word->word = copy;
+    *tail = word;
+    return true;
+}
+
+bool llm_lacks(struct llm_writing *w, enum llm_feature f, const char *path)
+{
+    const char *name = path != NULL ? path : llm_feature_name(f, w->chat->dialect);
+    if (w->lack[f] == LACK_DROP)
+        return drop(w, name);
+    return llm_refuse(w, name, "'%s' is not supported by %s/" SLICE_FMT ".", name,
+                      w->provider->type, SLICE_ARG(w->model));
+}
+
+bool llm_lacks_part(struct llm_writing *w, enum llm_feature f, const struct llm_part *p)
+{
+    static const char *const lists[DIALECTS_N][2] = {
+        [DIALECT_OPENAI] = {"messages", "content"},
+        [DIALECT_RESPONSES] = {"input", "content"},
+        [DIALECT_ANTHROPIC] = {"messages", "content"},
+        [DIALECT_GOOGLE] = {"contents", "parts"},
+    };
+    const char *const *list = lists[w->chat->dialect];
+    char path[64];
+    if (w->lack[f] == LACK_DROP)
+        return llm_lacks(w, f, NULL);
+    snprintf(path, sizeof path, "%s[%u].%s[%u]", list[0], p->message_at, list[1], p->at);
+    return llm_refuse(w, path, "'%s' (%s) is not supported by %s/" SLICE_FMT ".", path,
+                      llm_feature_name(f, w->chat->dialect), w->provider->type,
+                      SLICE_ARG(w->model));
+}
+
+static void emit(struct llm_decoder *d, const struct llm_event *e)
+{
+    if (!d->ended)
+        d->emit(d->ctx, e);
+}
+
+void llm_emit_start(struct llm_decoder *d, struct slice id, struct slice model)
+{
+    if (d->started)
+        return;
+    d->started = true;
+    struct llm_event e = {.kind = EVENT_START, .id = id, .model = model.n > 0 ? model : d->model};
+    emit(d, &e);
+}
+
+void llm_emit_part(struct llm_decoder *d, unsigned choice, unsigned part, enum llm_part_kind kind,
+                   struct slice id, struct slice name)
+{
+    struct llm_event e = {.kind = EVENT_PART,
+                          .choice = choice,
+                          .part = part,
+                          .part_kind = kind,
+                          .id = id,
+                          .name = name};
+    emit(d, &e);
+}
+
+void llm_emit_delta(struct llm_decoder *d, unsigned choice, unsigned part, struct llm_text text)
+{
+    struct llm_event e = {.kind = EVENT_DELTA, .choice = choice, .part = part, .text = text};
+    d->units++;
+    emit(d, &e);
+}
+
+void llm_emit_signature(struct llm_decoder *d, unsigned choice, unsigned part,
+                        struct slice signature, bool redacted)
+{
+    struct llm_event e = {.kind = EVENT_SIGNATURE,
+                          .choice = choice,
+                          .part = part,
+                          .signature = signature,
+                          .redacted = redacted,
+                          .family = d->wire->family};
+    emit(d, &e);
+}
+
+void llm_emit_part_end(struct llm_decoder *d, unsigned choice, unsigned part)
+{
+    struct llm_event e = {.kind = EVENT_PART_END, .choice = choice, .part = part};
+    emit(d, &e);
+}
+
+void llm_emit_finish(struct llm_decoder *d, unsigned choice, enum llm_finish finish,
+                     struct slice stop_sequence, struct llm_text refusal)
+{
+    struct llm_event e = {.kind = EVENT_FINISH,
+                          .choice = choice,
+                          .finish = finish,
+                          .stop_sequence = stop_sequence,
+                          .text = refusal};
+    emit(d, &e);
+}
+
+void llm_emit_end(struct llm_decoder *d)
+{
+    struct llm_event e = {.kind = EVENT_END};
+    emit(d, &e);
+    d->ended = true;
+}
+
+void llm_emit_error(struct llm_decoder *d, unsigned status, const struct llm_error *error)
+{
+    struct llm_event e = {.kind = EVENT_ERROR, .status = status, .error = error};
+    emit(d, &e);
+    d->ended = true;
+}
+
+struct slice llm_made_call_id(struct llm_decoder *d, unsigned n)
+{
+    return arena_printf(d->arena, "call_" SLICE_FMT "_%u", SLICE_ARG(d->id_seed), n);
+}
