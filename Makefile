@@ -30,6 +30,11 @@ test: ## every test; installs what they need
 	@tools/setup/install.sh build engine test check
 	@tools/setup/test.sh
 
+.PHONY: test-agents
+test-agents: build ## Claude Code and Codex through Weir, on every wire; fetches 770 MB once
+	@tools/setup/install.sh build test
+	@python3 tests/agents/run.py --weir $(WEIR)
+
 check: ## formatting, warnings, clang-tidy, layers, house rules, generated documents
 	@tools/setup/install.sh build check
 	@tools/check/check.sh

@@ -81,8 +81,7 @@ bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES])
 bool hash_hmac_sha256(struct slice key, struct slice s, uint8_t ret[SHA256_BYTES])
 {
     pthread_once(&once, init_once);
-    const char *secret_key =
-        key.n > 0 ? key.p : ""; /* NULL would be no key at all */
+    const char *secret_key = key.n > 0 ? key.p : ""; /* NULL would be no key at all */
     return sha256_md != NULL && key.n <= INT_MAX &&
            HMAC(sha256_md, secret_key, (int)key.n, (const unsigned char *)s.p, s.n, ret, NULL) !=
                NULL;

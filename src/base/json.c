@@ -434,7 +434,9 @@ static uint32_t read_unicode(const char **p, const char *end)
 /* Resolves the byte or escape at `*p` into `out` (up to 4 bytes); returns the end of that. */
 static inline char *unescape_one(const char **p, const char *end, char *out)
 {
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    static const char named[128] = {['b'] = '\b', ['f'] = '\f', ['n'] = '\n',
+                                    ['r'] = '\r', ['t'] = '\t', ['"'] = '"',
+                                    ['\\'] = '\\', ['/'] = '/'};
     if (**p != '\\') {
         *out++ = *(*p)++;
         return out;
@@ -443,8 +445,7 @@ static inline char *unescape_one(const char **p, const char *end, char *out)
     *p += 2;
     if (c == 'u')
         return put_utf8(out, read_unicode(p, end));
-    const char *named = strchr(from, c);
-    *out++ = named != NULL ? to[named - from] : c;
+    *out++ = named[c & 127];
     return out;
 }
 
@@ -452,8 +453,15 @@ size_t json_unescape(struct slice inner, char *out)
 {
     const char *p = inner.p, *end = inner.p + inner.n;
     char *o = out;
-    while (p < end)
-        o = unescape_one(&p, end, o);
+    while (p < end) {
+        const char *stop = memchr(p, '\\', (size_t)(end - p));
+        size_t n = (size_t)((stop != NULL ? stop : end) - p);
+        memcpy(o, p, n);
+        o += n;
+        p += n;
+        while (p < end && *p == '\\') /* they often come in a row */
+            o = unescape_one(&p, end, o);
+    }
     return (size_t)(o - out);
 }
 

@@ -205,25 +205,13 @@ static size_t secret_bytes(const struct config *c)
 static void put_key(struct build *b, struct buf *lines, const struct config_provider *c,
                     enum llm_auth auth)
 {
-    static const struct {
-        const char *name, *before;
-    } headers[] = {
-        [LLM_AUTH_BEARER] = {"Authorization", "Bearer "},
-        [LLM_AUTH_API_KEY] = {"Authorization", "Api-Key "},
-        [LLM_AUTH_NONE_OK] = {"Authorization", "Bearer "},
-        [LLM_AUTH_X_API_KEY] = {"x-api-key", ""},
-        [LLM_AUTH_GOOG_KEY] = {"x-goog-api-key", ""},
-        [LLM_AUTH_AZURE_KEY] = {"api-key", ""},
-        [LLM_AUTH_AWS] = {"Authorization", "Bearer "},
-        [LLM_AUTH_GOOGLE_TOKEN] = {"Authorization", "Bearer "},
-    };
+    struct slice put_before, name = llm_auth_header(auth, &put_before);
     struct buf value;
     size_t before = lines->n;
-    ASSERT((size_t)auth < ARRAY_LEN(headers));
     buf_init(&value, 65536);
-    buf_append(&value, headers[auth].before, strlen(headers[auth].before));
+    buf_slice(&value, put_before);
     buf_slice(&value, c->api_key);
-    http_put_field(lines, slice_str(headers[auth].name), buf_view(&value));
+    http_put_field(lines, name, buf_view(&value));
     if (lines->n == before)
         fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
     if (value.p != NULL)

@@ -12,13 +12,15 @@
 #include "observe/log.h"
 #include "watch.h"
 
-#define CALL_NS   (10 * NS_PER_S) /* one call, name and handshake included */
-#define EARLY_NS  (300 * NS_PER_S)
-#define RETRY_NS  (1 * NS_PER_S)
-#define RETRY_MAX (60 * NS_PER_S)
-#define ARENA_MAX ((size_t)1 << 20)
-#define FILE_NS   (30 * NS_PER_S) /* a watched file is looked at that often in any case */
-#define STEPS_MAX 4
+#define CALL_NS    (10 * NS_PER_S) /* one call, name and handshake included */
+#define EARLY_NS   (300 * NS_PER_S)
+#define RETRY_NS   (1 * NS_PER_S)
+#define RETRY_MAX  (60 * NS_PER_S)
+#define ARENA_MAX  ((size_t)1 << 20)
+#define FILE_NS    (30 * NS_PER_S) /* a watched file is looked at that often in any case */
+#define LOOK_NS    (1 * NS_PER_S)  /* how often refusals and the wall clock are looked at */
+#define REFUSED_NS (5 * NS_PER_S)  /* a refused value that is younger is not the reason */
+#define STEPS_MAX  4
 
 /* Where an entry is; its timer says when it goes on. */
 enum stage {
@@ -40,9 +42,10 @@ struct entry {
     enum stage stage;
     struct timer timer;
     struct watch *watch;
-    unsigned failures; /* in a row */
-    bool again;        /* the file changed during a round */
-    int64_t renewed;   /* how often */
+    unsigned failures;                 /* in a row */
+    bool again;                        /* the file changed during a round */
+    int64_t renewed;                   /* how often */
+    int64_t renewed_ns, renew_wall_ns; /* when, and when it is to be done again by the wall clock */
     struct source_round round;
     struct net_lease lease;
     struct net_request request;
@@ -53,10 +56,12 @@ struct entry {
 struct credentials {
     struct list entries;
     struct net_loop *loop; /* NULL: not started */
+    struct timer look;
     struct json_parser *parser;
 };
 
 static void on_timer(struct timer *t);
+static void on_look(struct timer *t);
 
 int64_t credentials_renew_after(int64_t life_ns, uint64_t random)
 {
@@ -84,6 +89,7 @@ struct credentials *credentials_new(void)
         return NULL;
     }
     list_init(&cs->entries);
+    timer_init(&cs->look, on_look);
     cs->parser = parser;
     return cs;
 }
@@ -154,9 +160,12 @@ static void round_done(struct entry *e)
     if (e->running && (e->failures > 0 || e->renewed == 0) && !forever)
         log_event(LOG_INFO, "credential.fresh", SLICE_FMT ": good for %lld s",
                   SLICE_ARG(e->source.label), (long long)(r->life_ns / NS_PER_S));
+    int64_t after = next_round_after(e);
     e->failures = 0;
     e->renewed++;
-    wait_for_round(e, next_round_after(e));
+    e->renewed_ns = clock_mono_ns();
+    e->renew_wall_ns = forever ? INT64_MAX : clock_wall_ns() + after;
+    wait_for_round(e, after);
 }
 
 /* ---- calls */
@@ -284,13 +293,39 @@ static void on_timer(struct timer *t)
     }
 }
 
-static void on_file_changed(void *ctx)
+/* A new round as soon as can be. */
+static void hurry(struct entry *e)
 {
-    struct entry *e = ctx;
     if (e->stage == STAGE_IDLE)
         enter(e, STAGE_IDLE, 0);
     else
         e->again = true;
+}
+
+static void on_file_changed(void *ctx)
+{
+    hurry(ctx);
+}
+
+/* Time that the machine has slept through is missing from the loop's clock, and a provider may
+ * refuse a value before its time. After a failure, the pause before the next try stands. */
+static void look_at(struct entry *e, int64_t now, int64_t wall)
+{
+    bool refused = gw_credential_take_refused(e->credential) && now - e->renewed_ns > REFUSED_NS;
+    bool fetched = e->upstream != NULL || e->source.watch.n > 0;
+    bool idle = e->running && e->stage == STAGE_IDLE && e->failures == 0 && e->renewed > 0;
+    if (fetched && idle && (refused || wall >= e->renew_wall_ns))
+        hurry(e);
+}
+
+static void on_look(struct timer *t)
+{
+    struct credentials *cs = container_of(t, struct credentials, look);
+    int64_t now = clock_mono_ns(), wall = clock_wall_ns();
+    list_foreach (it, &cs->entries)
+        look_at(container_of(it, struct entry, node), now, wall);
+    if (!net_timer_set(cs->loop, t, net_now(cs->loop) + LOOK_NS))
+        log_event(LOG_ERROR, "credential.stuck", "out of memory");
 }
 
 /* ---- entries */
@@ -506,10 +541,15 @@ void credentials_settle(struct credentials *cs, const struct gw_snapshot *s)
 void credentials_start(struct credentials *cs, struct net_loop *loop)
 {
     cs->loop = loop;
+    if (!net_timer_set(loop, &cs->look, net_now(loop) + LOOK_NS))
+        log_event(LOG_ERROR, "credential.stuck", "out of memory");
 }
 
 void credentials_stop(struct credentials *cs)
 {
+    if (cs->loop == NULL)
+        return;
+    net_timer_stop(cs->loop, &cs->look);
     list_foreach (it, &cs->entries)
         entry_stop(container_of(it, struct entry, node));
     cs->loop = NULL;

@@ -64,8 +64,10 @@ static enum gw_error put_request_fields(struct exchange *x, struct attempt *a)
         http_put_field(b, SLICE("anthropic-version"),
                        x->version.n > 0 ? x->version : SLICE("2023-06-01"));
     if (p->client_key && x->client_key.n > 0) {
-        struct slice value = arena_printf(&x->arena, "Bearer %.*s", SLICE_ARG(x->client_key));
-        http_put_field(b, SLICE("Authorization"), value);
+        struct slice before, name = llm_auth_header(p->row->auth, &before);
+        struct slice value = arena_printf(&x->arena, SLICE_FMT SLICE_FMT, SLICE_ARG(before),
+                                          SLICE_ARG(x->client_key));
+        http_put_field(b, name, value);
         b->failed |= value.p == NULL;
     }
     buf_slice(b, x->forward);
@@ -123,6 +125,7 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     a->started_ns = net_now(&x->worker->loop);
     a->strip_usage = x->request.stream && !x->request.wants_usage;
     buf_init(&a->prelude, (size_t)1 << 20);
+    timer_init(&a->look, relay_look_again);
     x->attempts[x->attempts_n++] = a;
     x->attempt = a;
     a->number = x->attempts_n;
@@ -185,6 +188,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
     if (a->lease.resent)
         metric_count(w->metrics, MP_RESENDS, 1);
     net_lease_cancel(&a->lease);
+    net_timer_stop(&w->loop, &a->look);
     leave_gate(a);
     block_free(&w->loop.blocks, &a->held);
     buf_done(&a->prelude);

@@ -39,7 +39,8 @@ struct attempt {
     struct llm_repeat *repeat;       /* NULL before the first content */
     struct translation *translation; /* NULL: OpenAI's chat on both sides */
     unsigned status;
-    unsigned moves;     /* redirects followed */
+    unsigned moves;     /* redirects followed, or looks at a job */
+    struct timer look;  /* until the next look at a job */
     bool done, content; /* [DONE], any content were seen */
     bool strip_usage;   /* the client did not ask for the usage that we asked for */
     enum gw_error error;
@@ -67,6 +68,8 @@ int64_t attempt_next_look(const struct attempt *a);
 
 /* relay.c: the first content is at hand: no other target can take over from here on. */
 void relay_deliver_first(struct attempt *a);
+/* relay.c: the time for the next look at a job has come. */
+void relay_look_again(struct timer *look);
 /* relay.c: a piece of a body that is passed through. */
 void relay_request_body(struct exchange *x, struct slice data, bool last);
 /* What happens to its answer. */

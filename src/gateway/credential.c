@@ -2,6 +2,7 @@
 #include "gateway/credential.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/list.h"
@@ -26,6 +27,7 @@ struct gw_credential {
     _Atomic unsigned refs;
     struct list node; /* in the registry */
     struct slice identity;
+    _Atomic bool refused;
     pthread_mutex_t lock;                 /* of what follows; held for a few instructions */
     struct value *value;                  /* NULL: none yet */
     char failed[CREDENTIAL_TEXT_MAX / 2]; /* why the last try failed; "": it did not */
@@ -279,6 +281,18 @@ enum gw_credential_state gw_credential_explain(struct gw_credential *c, int64_t 
         break;
     }
     return state;
+}
+
+void gw_credential_refused(struct gw_credential *c)
+{
+    CHECK_MAGIC(c, CREDENTIAL_MAGIC);
+    c->refused = true;
+}
+
+bool gw_credential_take_refused(struct gw_credential *c)
+{
+    CHECK_MAGIC(c, CREDENTIAL_MAGIC);
+    return atomic_exchange(&c->refused, false);
 }
 
 int64_t gw_credential_expires(struct gw_credential *c)

@@ -8,6 +8,8 @@
 #include "worker.h"
 
 #define ERROR_BODY_MAX ((size_t)1 << 20)
+#define LOOK_NS        (250 * NS_PER_MS) /* between looks at a job, at first */
+#define LOOK_MOST_NS   (2 * NS_PER_S)
 #define MOVES_MAX      20 /* each stands for some minutes of waiting at the upstream */
 
 static struct attempt *attempt_of(struct net_lease *l)
@@ -487,13 +489,17 @@ static bool end_translated(struct attempt *a, struct slice body)
     struct exchange *x = a->exchange;
     struct translation *t = a->translation;
     struct buf out;
-    bool good = true;
+    bool good = true, streams = x->request.stream && t->decoder.wire->poll != NULL;
     buf_init(&out, (size_t)x->snapshot->limits.answer_bytes * 2);
     if (!translate_whole(a, body, &out)) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its body is no valid answer");
         good = false;
     } else if (t->is_error) {
         conclude_event_error(a);
+    } else if (streams && t->decoder.ended) {
+        a->done = true;
+        if (flush_out(a, true))
+            conclude(a, GW_OK);
     } else if (x->request.stream) {
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "a stream was asked for");
     } else if (out.failed) {
@@ -509,11 +515,53 @@ static bool end_translated(struct attempt *a, struct slice body)
     return good;
 }
 
+static void follow(struct attempt *a)
+{
+    a->moves++;
+    a->request.method = HTTP_GET;
+    a->request.has_body = false;
+    a->request.body_parts = 0;
+    a->request.body_bytes = 0;
+    a->lease.phase =
+        LEASE_WAIT; /* the limits begin anew: armed first, for it may be over at once */
+    a->lease.phase_since_ns = net_now(&a->exchange->worker->loop);
+    exchange_rearm(a->exchange);
+    net_lease_start(&a->lease, &a->exchange->worker->loop, a->target.provider->upstream,
+                    &a->request, &relay_ops);
+}
+
+void relay_look_again(struct timer *look)
+{
+    follow(container_of(look, struct attempt, look));
+}
+
+/* The answer is a job's: is it still being worked at? Then it is asked for again in a while. */
+static bool is_pending(struct attempt *a)
+{
+    const struct llm_wire *wire = a->translation != NULL ? a->translation->decoder.wire : NULL;
+    struct exchange *x = a->exchange;
+    struct slice path;
+    if (wire == NULL || wire->poll == NULL ||
+        wire->poll(&a->translation->decoder, whole_body(a), &path) != LLM_POLL_PENDING)
+        return false;
+    int64_t wait_ns = MIN_OF(LOOK_NS * (1 + (int64_t)a->moves / 4), LOOK_MOST_NS);
+    a->request.target = arena_printf(&x->arena, SLICE_FMT SLICE_FMT,
+                                     SLICE_ARG(a->target.provider->base_path), SLICE_ARG(path));
+    a->held.n = 0;
+    a->whole = SLICE_NONE;
+    if (a->request.target.p == NULL ||
+        !net_timer_set(&x->worker->loop, &a->look, net_now(&x->worker->loop) + wait_ns))
+        conclude(a, GW_NO_MEMORY);
+    return true;
+}
+
 static bool end_whole(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct llm_scan scan;
     struct slice body = whole_body(a);
+    if (is_pending(a))
+        return true;
     if (a->translation != NULL)
         return end_translated(a, body);
     if (!openai_scan_answer(x->worker->json, &x->arena, a->target.provider->row, x->request.op,
@@ -582,6 +630,8 @@ static void end_error(struct attempt *a)
         a->translation != NULL ? a->translation->decoder.wire : &openai_wire;
     wire->read_error(x->worker->json, &x->arena, whole_body(a), &e);
     keep_retry_delay(a, wire);
+    if (a->status == 401 && a->target.provider->credential != NULL)
+        gw_credential_refused(a->target.provider->credential);
     log_event(LOG_INFO, "upstream.refused", "%.*s %.*s: status %u: %.*s", SLICE_ARG(x->id),
               SLICE_ARG(a->target.label), a->status, SLICE_ARG(e.message));
     x->upstream_status = status;
@@ -601,21 +651,6 @@ static bool end_stream(struct attempt *a)
     if (flush_out(a, true))
         conclude(a, GW_OK);
     return true;
-}
-
-static void follow(struct attempt *a)
-{
-    a->moves++;
-    a->request.method = HTTP_GET;
-    a->request.has_body = false;
-    a->request.body_parts = 0;
-    a->request.body_bytes = 0;
-    a->lease.phase =
-        LEASE_WAIT; /* the limits begin anew: armed first, for it may be over at once */
-    a->lease.phase_since_ns = net_now(&a->exchange->worker->loop);
-    exchange_rearm(a->exchange);
-    net_lease_start(&a->lease, &a->exchange->worker->loop, a->target.provider->upstream,
-                    &a->request, &relay_ops);
 }
 
 /* An upstream whose answer made no sense may have more of it in the pipe. */

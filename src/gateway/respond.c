@@ -2,11 +2,12 @@
 #include "respond.h"
 
 #include "base/clock.h"
+#include "translate.h"
 #include "worker.h"
 
 #define FIELDS_BYTES ((size_t)65536)
-#define ERROR_BYTES  ((size_t)1 << 20) /* as large as an upstream's error may be */
-#define EVENT_BYTES  (ERROR_BYTES + 4096)
+#define ERROR_BYTES  ((size_t)1 << 20)         /* as large as an upstream's error may be */
+#define EVENT_BYTES  (2 * ERROR_BYTES + 65536) /* Responses says it twice, and its request */
 
 static enum net_sent client_send(struct exchange *x, const struct net_answer *head,
                                  struct slice body, bool end)
@@ -169,7 +170,8 @@ static void send_error_event(struct exchange *x)
     struct llm_error e = error_of(x);
     struct buf event;
     buf_init(&event, EVENT_BYTES);
-    x->dialect->put_error_event(&event, error_status(x), &e, x->id);
+    if (!translate_error(x->attempt, &event, error_status(x), &e))
+        x->dialect->put_error_event(&event, error_status(x), &e, x->id);
     if (event.failed) {
         exchange_break(x, GW_NO_MEMORY);
     } else {

@@ -280,14 +280,14 @@ bool translate_end(struct attempt *a)
 bool translate_whole(struct attempt *a, struct slice body, struct buf *out)
 {
     struct translation *t = a->translation;
-    t->whole = true;
+    t->whole = !a->exchange->request.stream || t->decoder.wire->poll == NULL;
     t->collector = (struct llm_collector){.arena = t->decoder.arena, .answer = &t->answer};
     bool ok = t->decoder.wire->decode_answer(&t->decoder, body);
     note_progress(a);
     if (t->is_error)
         return true;
-    if (!ok || t->raw)
-        return ok;
+    if (!ok || t->raw || !t->whole)
+        return ok && !t->encoder.bad;
     t->answer.usage = t->decoder.usage;
     if (!llm_collect_end(&t->collector)) {
         out->failed = true;
@@ -297,6 +297,18 @@ bool translate_whole(struct attempt *a, struct slice body, struct buf *out)
     t->encoder.chat = a->exchange->chat;
     t->encoder.dialect->write_answer(&t->encoder, &t->answer);
     return !t->encoder.bad;
+}
+
+bool translate_error(struct attempt *a, struct buf *out, unsigned status, const struct llm_error *e)
+{
+    struct translation *t = a != NULL ? a->translation : NULL;
+    struct llm_event event = {.kind = EVENT_ERROR, .status = status, .error = e};
+    if (t == NULL || t->encoder.state == NULL)
+        return false;
+    t->encoder.out = out;
+    t->encoder.bad = false;
+    t->encoder.dialect->encode(&t->encoder, &event);
+    return true;
 }
 
 void translate_done(struct attempt *a)

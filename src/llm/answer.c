@@ -79,6 +79,8 @@ static bool begin_part(struct llm_collector *c, const struct llm_event *e)
     p->name = keep(c, e->name);
     p->custom = e->custom;
     p->at = e->part;
+    p->native_json = keep(c, e->json);
+    p->family = e->family;
     *o = (struct llm_open_part){.next = c->open, .choice = e->choice, .number = e->part, .part = p};
     c->open = o;
     return true;

@@ -162,7 +162,7 @@ static void put_block_start(struct llm_encoder *e, const struct llm_event *event
     case PART_REASONING:
         jw_raw(&w, SLICE("{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}"));
         break;
-    case PART_NATIVE: jw_raw(&w, event->json); break;
+    case PART_NATIVE: jw_raw_line(&w, event->json); break;
     default: jw_raw(&w, SLICE("{\"type\":\"text\",\"text\":\"\"}")); break;
     }
     end(&w);
@@ -249,7 +249,7 @@ static void put_text_or(struct json_writer *w, struct llm_text t, struct slice j
 static bool put_citation_value(struct json_writer *w, const struct llm_citation *c)
 {
     if (c->family == FAMILY_ANTHROPIC && c->own_json.n > 0) {
-        jw_raw(w, c->own_json);
+        jw_raw_line(w, c->own_json);
         return true;
     }
     if (c->url.n == 0 && c->document < 0)
@@ -476,18 +476,13 @@ static bool put_content(struct llm_encoder *e, struct json_writer *w, const stru
 
 static void write_answer(struct llm_encoder *e, const struct llm_answer *answer)
 {
-    static const struct llm_error broken = {
-        .message =
-            LITERAL("The provider called a tool with arguments that are not a JSON object.")};
     const struct llm_choice *c = answer->choices;
     struct json_writer w = json_writer(e->out);
-    size_t before = e->out->n;
     bool calls;
     jw_open(&w, '{');
     put_head(&w, answer->id.n > 0 ? answer->id : e->id, answer->model);
     if (!put_content(e, &w, c, &calls)) {
-        e->out->n = before;
-        put_error(e->out, 502, &broken, SLICE_NONE);
+        e->bad = true;
         return;
     }
     put_stop(&w, c != NULL ? c->finish : FINISH_STOP, calls,

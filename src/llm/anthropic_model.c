@@ -63,12 +63,19 @@ static const struct {
     unsigned status;
     struct slice type;
 } errors[] = {
-    {400, LITERAL("invalid_request_error")}, {401, LITERAL("authentication_error")},
-    {402, LITERAL("billing_error")},         {403, LITERAL("permission_error")},
-    {404, LITERAL("not_found_error")},       {408, LITERAL("timeout_error")},
-    {409, LITERAL("conflict_error")},        {413, LITERAL("request_too_large")},
-    {429, LITERAL("rate_limit_error")},      {500, LITERAL("api_error")},
-    {503, LITERAL("overloaded_error")},      {504, LITERAL("timeout_error")},
+    {400, LITERAL("invalid_request_error")},
+    {401, LITERAL("authentication_error")},
+    {402, LITERAL("billing_error")},
+    {403, LITERAL("permission_error")},
+    {404, LITERAL("not_found_error")},
+    {408, LITERAL("timeout_error")},
+    {409, LITERAL("conflict_error")},
+    {413, LITERAL("request_too_large")},
+    {424, LITERAL("api_error")}, /* Bedrock's word for a model that failed */
+    {429, LITERAL("rate_limit_error")},
+    {500, LITERAL("api_error")},
+    {503, LITERAL("overloaded_error")},
+    {504, LITERAL("timeout_error")},
     {529, LITERAL("overloaded_error")},
 };
 

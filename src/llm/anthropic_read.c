@@ -127,7 +127,8 @@ static bool take_native(const struct place *x, uint32_t node, struct llm_part *p
     return true;
 }
 
-/* The source's members by its type. A document's own blocks have no place in the model. */
+/* The source's members by its type. Types that the model has no place for, as a document's own
+ * blocks, set `*ret_native`. */
 static bool read_source(const struct place *x, uint32_t node, struct llm_source *s,
                         bool *ret_native)
 {
@@ -139,7 +140,6 @@ static bool read_source(const struct place *x, uint32_t node, struct llm_source 
     if (!reader_object(rd, source, path_of(x, ".source")) ||
         !reader_word(rd, source, "type", path_of(x, ".source.type"), &type))
         return false;
-    *ret_native = false;
     if (slice_is(type, "base64"))
         return reader_word(rd, source, "media_type", path_of(x, ".source.media_type"),
                            &s->media_type) &&
@@ -163,7 +163,7 @@ static bool read_source(const struct place *x, uint32_t node, struct llm_source 
 static bool read_image(const struct place *x, uint32_t node, struct llm_part *p)
 {
     static const char *const known[] = {"type", "source", "cache_control", NULL};
-    bool native;
+    bool native = false;
     p->kind = PART_IMAGE;
     if (!read_source(x, node, &p->source, &native))
         return false;
@@ -176,7 +176,7 @@ static bool read_document(const struct place *x, uint32_t node, struct llm_part 
     static const char *const known[] = {"type",      "source",        "title",
                                         "citations", "cache_control", NULL};
     struct llm_reader *rd = x->rd;
-    bool native;
+    bool native = false;
     int enabled = 0;
     p->kind = PART_DOCUMENT;
     if (!read_source(x, node, &p->source, &native))
@@ -238,7 +238,7 @@ static bool read_call(const struct place *x, uint32_t node, struct llm_part *p)
     static const char *const known[] = {"type",          "id",     "name", "input",
                                         "cache_control", "caller", NULL};
     uint32_t input = reader_get(x->rd, node, "input");
-    p->kind = PART_TOOL_CALL;
+    reader_set_kind(x->rd, p, PART_TOOL_CALL);
     if (!reader_word(x->rd, node, "id", path_of(x, ".id"), &p->id) ||
         !reader_word(x->rd, node, "name", path_of(x, ".name"), &p->name))
         return false;
@@ -325,7 +325,7 @@ static bool read_result(const struct place *x, uint32_t node, struct llm_part *p
     struct place inside = *x;
     uint32_t content = reader_get(x->rd, node, "content");
     int is_error = 0;
-    p->kind = PART_TOOL_RESULT;
+    reader_set_kind(x->rd, p, PART_TOOL_RESULT);
     if (!reader_word(x->rd, node, "tool_use_id", path_of(x, ".tool_use_id"), &p->id) ||
         !reader_flag(x->rd, node, "is_error", path_of(x, ".is_error"), &is_error))
         return false;
@@ -362,7 +362,7 @@ static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
 {
     static const char *const known[] = {"role", "content", NULL};
     struct place x = {.rd = rd, .message = at};
-    enum llm_role role;
+    enum llm_role role = ROLE_USER;
     if (!read_role(rd, node, at, &role))
         return false;
     struct llm_message *m = reader_add_message(rd, tail, role, at);

@@ -12,9 +12,10 @@
 
 #include "base/hash.h"
 
-#define CALL_ID_MAX       64
-#define DOCUMENT_NAME_MAX 190 /* of a document, before a number is put behind it; 200 are allowed  \
-                               */
+#define CALL_ID_MAX 64
+#define DOCUMENT_NAME_MAX                                                                          \
+    190 /* of a document, before a number is put behind it; 200 are allowed                        \
+         */
 #define EMPTY_RESULT "(no output)"
 
 /* What a media type is called; the first row of a format is its usual one. */

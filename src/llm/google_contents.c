@@ -172,6 +172,8 @@ static bool put_reasoning(struct contents *c, const struct llm_part *p)
     if (p->signature.n > 0 && !own && !llm_lacks(c->w, FEATURE_SIGNATURE, NULL))
         return false;
     if (p->text.inner.n == 0) {
+        if (own && c->signature.p != NULL) /* the one before was of an empty text */
+            put_text(c, ROLE_ASSISTANT, (struct llm_text){SLICE("")});
         if (own)
             c->signature = p->signature;
         return true;
@@ -211,12 +213,19 @@ static bool put_call(struct contents *c, const struct llm_part *p)
     return true;
 }
 
-/* The result as an object where that is what it is; .p NULL: it is none. */
+/* The result as an object where its text is one; .p NULL: it is none. */
 static struct slice result_object(struct llm_writing *w, const struct llm_part *r)
 {
-    const struct llm_part *only = r->content;
+    const struct llm_part *only = NULL;
     struct json_doc d;
-    if (r->is_error || only == NULL || only->next != NULL || only->kind != PART_TEXT)
+    unsigned texts = 0;
+    for (const struct llm_part *p = r->content; p != NULL; p = p->next) {
+        if (p->kind != PART_TEXT)
+            continue;
+        only = p;
+        texts++;
+    }
+    if (r->is_error || texts != 1)
         return SLICE_NONE;
     struct slice inner = slice_trim(only->text.inner);
     if (inner.n == 0 || (inner.p[0] != '{' && inner.p[0] != '\\'))
@@ -274,7 +283,7 @@ static bool put_result_parts(struct contents *c, const struct llm_part *r)
 static bool put_result(struct contents *c, const struct llm_part *r)
 {
     bool inside = c->model.version >= RESULT_PARTS_IN;
-    struct slice name = r->name.n > 0 ? r->name : llm_call_name(c->w->chat, r->id);
+    struct slice name = llm_result_name(r);
     if (r->custom)
         return llm_lacks_part(c->w, FEATURE_CUSTOM_TOOLS, r);
     if (name.n == 0)

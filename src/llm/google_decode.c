@@ -122,9 +122,8 @@ static void close_part(struct piece *x)
 }
 
 /* A part of its own, in front of the one that carries the signature. */
-static void tell_signature(struct piece *x, struct slice signature)
+static void put_signature(struct piece *x, struct slice signature)
 {
-    close_part(x);
     emit_part(x, PART_REASONING, SLICE_NONE, SLICE_NONE);
     llm_emit_signature(x->d, x->choice, x->state->part, signature, false);
     close_part(x);
@@ -135,7 +134,14 @@ static void tell_held_signature(struct piece *x)
     struct slice held = x->state->signature;
     x->state->signature = SLICE_NONE;
     if (held.p != NULL)
-        tell_signature(x, held);
+        put_signature(x, held);
+}
+
+static void tell_signature(struct piece *x, struct slice signature)
+{
+    close_part(x);
+    tell_held_signature(x);
+    put_signature(x, signature);
 }
 
 static void begin_part(struct piece *x, enum llm_part_kind kind, struct slice id, struct slice name)
@@ -160,6 +166,10 @@ static void read_text(struct piece *x, struct llm_text text, bool thought, struc
     struct choice_state *s = x->state;
     enum llm_part_kind kind = thought ? PART_REASONING : PART_TEXT;
     if (!thought && text.inner.n == 0) {
+        if (signature.n > 0 && s->signature.p != NULL) {
+            close_part(x);
+            tell_held_signature(x);
+        }
         if (signature.n > 0) {
             s->signature = arena_copy(x->d->arena, signature);
             x->all->failed |= s->signature.p == NULL;

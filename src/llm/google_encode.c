@@ -368,10 +368,21 @@ static void add_text(struct llm_encoder *e, struct candidate *c, struct llm_text
     close_parts(e, &j, c->index);
 }
 
+/* A signature that no part came for. */
+static void put_held(struct llm_encoder *e, struct candidate *c)
+{
+    if (c->signature.p == NULL)
+        return;
+    struct json_writer j = open_parts(e);
+    put_text(&j, (struct llm_text){SLICE("")}, false, take_signature(c));
+    close_parts(e, &j, c->index);
+}
+
 /* Google's own, without a thought, is for the part behind it. */
 static void add_signature(struct llm_encoder *e, struct candidate *c, const struct llm_event *event)
 {
     if (event->family == FAMILY_GOOGLE && c->bare) {
+        put_held(e, c);
         c->signature = keep(e, event->signature);
         return;
     }
@@ -419,12 +430,6 @@ static void put_grounding(struct json_writer *j, struct slice chunks, struct sli
     jw_close(j, '}');
 }
 
-static const struct llm_error bad_arguments = {
-    .message = {"The model called a function with arguments that are not a JSON object.", 70},
-    .type = {"UNAVAILABLE", 11},
-    .code = {"invalid_tool_arguments", 22},
-};
-
 /* The arguments as an object; .p NULL: they are none. */
 static struct slice arguments_of(struct llm_encoder *e, struct llm_text text)
 {
@@ -444,7 +449,7 @@ static void end_part(struct llm_encoder *e, struct candidate *c)
         return;
     struct slice args = arguments_of(e, (struct llm_text){view(&c->text)});
     if (args.p == NULL) {
-        put_stream_error(e, 502, &bad_arguments);
+        e->bad = true;
         return;
     }
     struct json_writer j = open_parts(e);
@@ -457,11 +462,7 @@ static void finish(struct llm_encoder *e, struct candidate *c, const struct llm_
     c->finished = true;
     c->finish = event->finish;
     c->why.inner = keep(e, event->text.inner);
-    if (c->signature.p == NULL)
-        return;
-    struct json_writer j = open_parts(e);
-    put_text(&j, (struct llm_text){SLICE("")}, false, take_signature(c));
-    close_parts(e, &j, c->index);
+    put_held(e, c);
 }
 
 /* How each candidate ended, and the usage. */
@@ -527,7 +528,7 @@ static void encode(struct llm_encoder *e, const struct llm_event *event)
         e->out->failed = true;
         return;
     }
-    if (s->dead)
+    if (s->dead || e->bad)
         return;
     switch (event->kind) {
     case EVENT_START:
@@ -556,6 +557,8 @@ static bool put_part(struct llm_encoder *e, struct json_writer *j, const struct 
         return true;
     case PART_REASONING:
         if (p->family == FAMILY_GOOGLE && p->text.inner.n == 0) {
+            if (held->p != NULL)
+                put_text(j, p->text, false, *held);
             *held = p->signature;
             return true;
         }
@@ -630,7 +633,7 @@ static void write_answer(struct llm_encoder *e, const struct llm_answer *answer)
         jw_open(&j, '{');
         if (!put_content(e, &j, c)) {
             e->out->n = before;
-            google_put_error(e->out, 502, &bad_arguments, SLICE_NONE);
+            e->bad = true;
             return;
         }
         put_finish(&j, c->finish, c->refusal);

@@ -148,6 +148,21 @@ static bool read_media(struct content *c, uint32_t blob, uint32_t file)
     return p != NULL;
 }
 
+/* The value without white space between its tokens, which would cost tokens in dialects that carry
+ * it as a text; only where it is laid out in lines. .p NULL: no memory. */
+static struct slice on_one_line(struct content *c, uint32_t node)
+{
+    struct slice raw = json_raw(c->g->rd.d, node);
+    struct buf b;
+    if (memchr(raw.p, '\n', raw.n) == NULL)
+        return raw;
+    buf_init(&b, raw.n);
+    google_put_compact(&b, raw);
+    raw = b.failed ? SLICE_NONE : arena_copy(c->g->rd.a, buf_view(&b));
+    buf_done(&b);
+    return raw;
+}
+
 static bool read_call(struct content *c, uint32_t node)
 {
     enum { ID, NAME, ARGS, N };
@@ -167,10 +182,10 @@ static bool read_call(struct content *c, uint32_t node)
                              "The functionCall in '%s' needs a name.", part_path(c));
     if (v[ARGS] != 0 && json_type_at(rd->d, v[ARGS]) != JSON_OBJECT)
         return reader_wrong_type(rd, part_path(c), "an object in functionCall.args", v[ARGS]);
-    p->input_json = v[ARGS] != 0 ? json_raw(rd->d, v[ARGS]) : SLICE("{}");
+    p->input_json = v[ARGS] != 0 ? on_one_line(c, v[ARGS]) : SLICE("{}");
     if (p->id.n == 0) /* elsewhere calls and results find each other by ids */
         p->id = arena_printf(rd->a, "call_%u_%u", c->message_at, c->at);
-    if (p->id.p == NULL)
+    if (p->id.p == NULL || p->input_json.p == NULL)
         return reader_no_memory(rd);
     *open = (struct google_call){.id = p->id, .name = p->name};
     LLM_APPEND(c->g->calls_tail, open);
@@ -216,7 +231,9 @@ static bool read_result(struct content *c, struct llm_part *p, uint32_t node)
         p->is_error = rows[i].is_error;
         return true;
     }
-    text->text = llm_text_of(rd->a, json_raw(d, node));
+    struct slice whole = on_one_line(c, node);
+    if (whole.p != NULL)
+        text->text = llm_text_of(rd->a, whole);
     return text->text.inner.p != NULL || reader_no_memory(rd);
 }
 

@@ -29,6 +29,16 @@ void jw_text(struct json_writer *w, struct llm_text t)
     buf_char(w->b, '"');
 }
 
+void jw_raw_line(struct json_writer *w, struct slice json)
+{
+    size_t from = w->b->n;
+    jw_raw(w, json);
+    for (size_t i = from; i < w->b->n; i++) {
+        if (w->b->p[i] == '\n' || w->b->p[i] == '\r')
+            w->b->p[i] = ' ';
+    }
+}
+
 static const struct slice families[FAMILIES_N] = {
 #define X(id, name) {(name), sizeof(name) - 1},
     LLM_FAMILIES(X)
@@ -102,14 +112,13 @@ struct llm_text llm_call_text(struct arena *a, const struct llm_part *call)
     return llm_text_of(a, call->input_json.p != NULL ? call->input_json : SLICE("{}"));
 }
 
-struct slice llm_call_name(const struct llm_chat *c, struct slice id)
+struct slice llm_result_name(const struct llm_part *result)
 {
-    struct slice name = SLICE_NONE; /* the latest, where ids repeat */
-    for (const struct llm_message *m = c->messages; m != NULL; m = m->next) {
-        for (const struct llm_part *p = m->parts; p != NULL; p = p->next) {
-            if (p->kind == PART_TOOL_CALL && slice_eq(p->id, id))
-                name = p->name;
-        }
+    if (result->name.n > 0)
+        return result->name;
+    for (const struct llm_part *call = result->calls; call != NULL; call = call->calls) {
+        if (slice_eq(call->id, result->id))
+            return call->name;
     }
-    return name;
+    return SLICE_NONE;
 }

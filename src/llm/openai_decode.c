@@ -208,12 +208,8 @@ static void read_annotations(struct piece *x, uint32_t list)
         uint32_t from = json_get(doc, u, SLICE("start_index"));
         uint32_t to = json_get(doc, u, SLICE("end_index"));
         uint32_t title = json_get(doc, u, SLICE("title"));
-        struct llm_citation c = {.url = word_at(x, u, "url"),
-                                 .start = -1,
-                                 .end = -1,
-                                 .document = -1,
-                                 .own_json = json_raw(doc, i),
-                                 .family = FAMILY_OPENAI};
+        struct llm_citation c = {
+            .url = word_at(x, u, "url"), .start = -1, .end = -1, .document = -1};
         if (from != 0 && !json_i64(doc, from, &c.start))
             c.start = -1;
         if (to != 0 && !json_i64(doc, to, &c.end))

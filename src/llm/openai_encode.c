@@ -228,10 +228,6 @@ static void put_signature(struct llm_encoder *e, struct encoder_state *s,
 
 static void put_citation(struct json_writer *w, const struct llm_citation *c)
 {
-    if (c->family == FAMILY_OPENAI && c->own_json.n > 0) {
-        jw_raw(w, c->own_json);
-        return;
-    }
     jw_open(w, '{');
     if (c->url.n > 0) {
         jw_field_string(w, "type", SLICE("url_citation"));
@@ -276,8 +272,9 @@ static void put_logprobs(struct llm_encoder *e, struct encoder_state *s, const s
     if (s->completion)
         return;
     open_event(e, s, ev->choice);
+    struct json_writer w = json_writer(e->out);
     buf_lit(e->out, "{},\"logprobs\":{\"content\":[");
-    buf_slice(e->out, ev->json);
+    jw_raw_line(&w, ev->json);
     buf_lit(e->out, "],\"refusal\":null},\"finish_reason\":null}]");
     if (e->wants_usage)
         buf_lit(e->out, ",\"usage\":null");
@@ -354,7 +351,8 @@ static void put_more(struct llm_encoder *e, struct encoder_state *s, const struc
             put_delta(e, s, ev, "reasoning_content");
         break;
     case PART_REFUSAL: put_delta(e, s, ev, "refusal"); break;
-    default: put_delta(e, s, ev, "content"); break;
+    case PART_TEXT: put_delta(e, s, ev, "content"); break;
+    default: break; /* what only its own family can show */
     }
 }
 
@@ -367,6 +365,26 @@ static void begin_part(struct llm_encoder *e, struct encoder_state *s, const str
     }
     s->kind = ev->part_kind;
     s->thought.n = 0;
+}
+
+static void put_error(struct buf *out, unsigned status, const struct llm_error *error,
+                      struct slice request_id)
+{
+    (void)status, (void)request_id;
+    openai_put_error(out, error);
+}
+
+static void put_error_event(struct buf *out, unsigned status, const struct llm_error *error,
+                            struct slice request_id)
+{
+    struct buf body;
+    (void)status, (void)request_id;
+    buf_init(&body, out->cap);
+    openai_put_error(&body, error);
+    if (!body.failed)
+        sse_put_data(out, buf_view(&body));
+    out->failed |= body.failed;
+    buf_done(&body);
 }
 
 static void encode(struct llm_encoder *e, const struct llm_event *ev)
@@ -383,8 +401,8 @@ static void encode(struct llm_encoder *e, const struct llm_event *ev)
     case EVENT_LOGPROBS: put_logprobs(e, s, ev); break;
     case EVENT_FINISH: put_finish(e, s, ev); break;
     case EVENT_END: put_end(e, s); break;
+    case EVENT_ERROR: put_error_event(e->out, ev->status, ev->error, SLICE_NONE); break;
     case EVENT_PART_END:
-    case EVENT_ERROR: /* by put_error_event */
     case EVENT_PING: break;
     }
 }
@@ -528,26 +546,6 @@ static void write_answer(struct llm_encoder *e, const struct llm_answer *answer)
     jw_key(&w, "usage");
     put_usage(&w, &answer->usage);
     jw_close(&w, '}');
-}
-
-static void put_error(struct buf *out, unsigned status, const struct llm_error *error,
-                      struct slice request_id)
-{
-    (void)status, (void)request_id;
-    openai_put_error(out, error);
-}
-
-static void put_error_event(struct buf *out, unsigned status, const struct llm_error *error,
-                            struct slice request_id)
-{
-    struct buf body;
-    (void)status, (void)request_id;
-    buf_init(&body, out->cap);
-    openai_put_error(&body, error);
-    if (!body.failed)
-        sse_put_data(out, buf_view(&body));
-    out->failed |= body.failed;
-    buf_done(&body);
 }
 
 #define COMMON                                                                                     \

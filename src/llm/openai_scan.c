@@ -322,8 +322,8 @@ static bool scan(struct scanner *s)
     return true;
 }
 
-bool openai_scan_doc(const struct json_doc *d, struct arena *a,
-                     const struct llm_provider *provider, struct llm_scan *ret)
+bool openai_scan_doc(const struct json_doc *d, struct arena *a, const struct llm_provider *provider,
+                     struct llm_scan *ret)
 {
     struct scanner s = {.d = d, .a = a, .provider = provider, .ret = ret};
     *ret = (struct llm_scan){.usage = LLM_USAGE_NONE};

@@ -13,14 +13,20 @@ static void put_word(struct json_writer *j, const char *key, struct slice word)
     jw_string(j, word);
 }
 
-static void put_data_url(struct json_writer *j, const struct llm_source *s)
+/* Clients choose type and data: escapes were resolved, so they are set again where there are any.
+ */
+static void put_data_url(struct llm_writing *w, struct json_writer *j, const struct llm_source *s)
 {
     struct buf *b = j->b;
+    struct slice type = s->media_type.n > 0 ? s->media_type : SLICE("application/octet-stream");
+    struct llm_text safe_type = llm_text_of(w->arena, type);
+    struct llm_text safe_data = llm_text_of(w->arena, s->data);
+    b->failed |= safe_type.inner.p == NULL || safe_data.inner.p == NULL;
     jw_before_value(j);
     buf_lit(b, "\"data:");
-    buf_slice(b, s->media_type.n > 0 ? s->media_type : SLICE("application/octet-stream"));
+    buf_slice(b, safe_type.inner);
     buf_lit(b, ";base64,");
-    buf_slice(b, s->data);
+    buf_slice(b, safe_data.inner);
     buf_char(b, '"');
 }
 
@@ -39,7 +45,7 @@ static bool put_image(struct llm_writing *w, struct json_writer *j, const struct
     jw_open(j, '{');
     jw_key(j, "url");
     if (p->source.data.p != NULL)
-        put_data_url(j, &p->source);
+        put_data_url(w, j, &p->source);
     else
         jw_string(j, p->source.url);
     if (p->source.detail.n > 0)
@@ -92,7 +98,7 @@ static bool put_document(struct llm_writing *w, struct json_writer *j, const str
     } else {
         put_word(j, "filename", s->name.n > 0 ? s->name : SLICE("document.pdf"));
         jw_key(j, "file_data");
-        put_data_url(j, s);
+        put_data_url(w, j, s);
     }
     jw_close(j, '}');
     jw_close(j, '}');

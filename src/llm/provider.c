@@ -65,6 +65,26 @@ static const struct llm_provider providers[] = {
         .about = "AWS Bedrock (Converse)",
         .aws_service = "bedrock",
     },
+    {
+        .type = "cohere",
+        .wire = &cohere_wire,
+        .base_url = "https://api.cohere.com/v2",
+        .key_env = "COHERE_API_KEY",
+        .about = "Cohere",
+    },
+    {
+        .type = "replicate",
+        .wire = &replicate_wire,
+        .base_url = "https://api.replicate.com/v1",
+        .key_env = "REPLICATE_API_TOKEN",
+        .models_path = "/account",
+        .about = "Replicate; predictions are made, then looked at until they are done",
+    },
+    {
+        .type = "runpod-native",
+        .wire = &runpod_wire,
+        .about = "RunPod's own run and status API; `url` is https://api.runpod.ai/v2/ENDPOINT",
+    },
     /* groq 1.7.0 (Python SDK): developer is a role of its system message, max_completion_tokens,
      * chunk.x_groq.usage; stream_options: celeste-python#351, 2026-08, checked live there. */
     {
@@ -237,6 +257,25 @@ static const struct llm_provider providers[] = {
         .about = "any other server that speaks OpenAI's dialect",
     },
 };
+
+struct slice llm_auth_header(enum llm_auth auth, struct slice *ret_before)
+{
+    static const struct {
+        struct slice name, before;
+    } rows[] = {
+        [LLM_AUTH_BEARER] = {{"Authorization", 13}, {"Bearer ", 7}},
+        [LLM_AUTH_API_KEY] = {{"Authorization", 13}, {"Api-Key ", 8}},
+        [LLM_AUTH_NONE_OK] = {{"Authorization", 13}, {"Bearer ", 7}},
+        [LLM_AUTH_X_API_KEY] = {{"x-api-key", 9}, {"", 0}},
+        [LLM_AUTH_GOOG_KEY] = {{"x-goog-api-key", 14}, {"", 0}},
+        [LLM_AUTH_AZURE_KEY] = {{"api-key", 7}, {"", 0}},
+        [LLM_AUTH_AWS] = {{"Authorization", 13}, {"Bearer ", 7}},
+        [LLM_AUTH_GOOGLE_TOKEN] = {{"Authorization", 13}, {"Bearer ", 7}},
+    };
+    ASSERT((size_t)auth < ARRAY_LEN(rows));
+    *ret_before = rows[auth].before;
+    return rows[auth].name;
+}
 
 /* Rows of a provider whose wire depends on a setting: the publisher, or the surface. */
 static const struct {

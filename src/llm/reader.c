@@ -261,6 +261,15 @@ struct llm_message *reader_add_message(struct llm_reader *rd, struct llm_message
     return m;
 }
 
+void reader_set_kind(struct llm_reader *rd, struct llm_part *p, enum llm_part_kind kind)
+{
+    p->kind = kind;
+    if (kind == PART_TOOL_CALL || kind == PART_TOOL_RESULT)
+        p->calls = rd->latest_call;
+    if (kind == PART_TOOL_CALL)
+        rd->latest_call = p;
+}
+
 struct llm_part *reader_add_part(struct llm_reader *rd, struct llm_part ***tail,
                                  enum llm_part_kind kind, unsigned message_at, unsigned at)
 {
@@ -269,7 +278,7 @@ struct llm_part *reader_add_part(struct llm_reader *rd, struct llm_part ***tail,
         reader_no_memory(rd);
         return NULL;
     }
-    p->kind = kind;
+    reader_set_kind(rd, p, kind);
     p->message_at = message_at;
     p->at = at;
     LLM_APPEND(*tail, p);

@@ -12,6 +12,7 @@ struct llm_reader {
     struct llm_chat *chat;
     struct llm_bad_request *bad;
     struct llm_word **unknown; /* end of chat->unknown */
+    const struct llm_part *latest_call;
     char path[64];
 };
 
@@ -67,6 +68,8 @@ struct llm_message *reader_add_message(struct llm_reader *rd, struct llm_message
                                        enum llm_role role, unsigned at);
 struct llm_part *reader_add_part(struct llm_reader *rd, struct llm_part ***tail,
                                  enum llm_part_kind kind, unsigned message_at, unsigned at);
+/* What the part turns out to be: calls and results are chained in the order they come in. */
+void reader_set_kind(struct llm_reader *rd, struct llm_part *p, enum llm_part_kind kind);
 struct llm_tool *reader_add_tool(struct llm_reader *rd, struct llm_tool ***tail,
                                  enum llm_tool_kind kind);
 

@@ -10,6 +10,7 @@
 
 #define TOKENS_MAX ((int64_t)1 << 48) /* larger figures are nonsense, and would overflow prices */
 #define NO_INDEX   (-1)
+#define PARTS_MAX  4096 /* of one answer; they are looked through for each event */
 
 /* A part that has begun. */
 struct part {
@@ -113,7 +114,7 @@ static void end_others(const struct decoding *x, enum llm_part_kind kind)
 static struct part *add_part(struct decoding *x, int64_t output, int64_t content,
                              enum llm_part_kind kind)
 {
-    struct part *p = arena_new(x->d->arena, struct part);
+    struct part *p = x->a->parts_n < PARTS_MAX ? arena_new(x->d->arena, struct part) : NULL;
     if (p == NULL)
         return NULL;
     end_others(x, kind);
@@ -129,7 +130,8 @@ static struct part *add_part(struct decoding *x, int64_t output, int64_t content
     return p;
 }
 
-/* The part at this place, begun if it is new; NULL: no memory, or it is of another kind or over. */
+/* The part at this place, begun if it is new; NULL: it is of another kind or over, or there is no
+ * room for it. */
 static struct part *use_part(struct decoding *x, int64_t output, int64_t content,
                              enum llm_part_kind kind)
 {

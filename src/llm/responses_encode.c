@@ -149,6 +149,13 @@ static void item_done(struct llm_encoder *e, struct responses_answer *r)
     r->item_open = false;
 }
 
+/* Blocks that only another family knows have no place here. */
+static bool is_foreign(enum llm_part_kind kind)
+{
+    return kind != PART_TEXT && kind != PART_REFUSAL && kind != PART_REASONING &&
+           kind != PART_TOOL_CALL;
+}
+
 static enum responses_item_kind item_kind(enum llm_part_kind kind, bool custom)
 {
     switch (kind) {
@@ -162,6 +169,8 @@ static bool part_begin(struct llm_encoder *e, struct responses_answer *r,
                        const struct llm_event *event)
 {
     enum responses_item_kind kind = item_kind(event->part_kind, event->custom);
+    if (is_foreign(event->part_kind))
+        return true;
     bool joins = r->item_open && kind == ITEM_MESSAGE && r->last->kind == ITEM_MESSAGE;
     if (!joins) {
         item_done(e, r);
@@ -407,6 +416,8 @@ static void responses_encode(struct llm_encoder *e, const struct llm_event *even
 static bool add_part(struct llm_encoder *e, struct responses_answer *r, const struct llm_part *p)
 {
     enum responses_item_kind kind = item_kind(p->kind, p->custom);
+    if (is_foreign(p->kind))
+        return true;
     bool joins = r->last != NULL && kind == ITEM_MESSAGE && r->last->kind == ITEM_MESSAGE;
     if (!joins && responses_add_item(e, r, kind, p->id, p->name) == NULL)
         return false;
@@ -467,20 +478,12 @@ static void responses_write_answer(struct llm_encoder *e, const struct llm_answe
 
 /* ---- Errors. */
 
-static struct slice error_type(unsigned status)
-{
-    if (status == 429)
-        return SLICE("rate_limit_error");
-    return status >= 400 && status < 500 ? SLICE("invalid_request_error") : SLICE("server_error");
-}
-
 static void responses_put_error(struct buf *out, unsigned status, const struct llm_error *error,
                                 struct slice request_id)
 {
     (void)request_id; /* it is in the answer's x-request-id, where the SDKs look */
     struct llm_error shown = *error;
-    if (shown.type.n == 0)
-        shown.type = error_type(status);
+    shown.type = responses_error_type(error, status);
     openai_put_error(out, &shown);
 }
 

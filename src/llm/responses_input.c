@@ -279,7 +279,7 @@ static bool read_role(struct input *in, uint32_t item, enum llm_role *ret)
 static bool read_message(struct input *in, uint32_t item)
 {
     static const char *const known[] = {"type", "id", "role", "status", "content", NULL};
-    enum llm_role role;
+    enum llm_role role = ROLE_USER;
     return read_role(in, item, &role) &&
            use_message(in, role, role == ROLE_ASSISTANT ? GROUP_ASSISTANT : GROUP_NONE) &&
            read_content(in, item, "content", &in->parts) &&
@@ -359,16 +359,14 @@ static bool read_custom_output(struct input *in, uint32_t item)
     return read_output(in, item, true);
 }
 
-/* Joins the texts of a list of {"text": ...} by an empty line; where there is only one, in place.
- */
-static bool read_texts(struct input *in, uint32_t item, const char *key, struct llm_text *ret)
+#define BETWEEN "\\n\\n" /* texts of reasoning, as in a JSON string */
+
+/* How much the texts of a list of {"text": ...} are together, with what goes between them; `*ret`
+ * is the last one that says something. */
+static bool measure_texts(struct input *in, uint32_t list, const char *key, struct llm_text *ret,
+                          size_t *ret_n)
 {
     struct llm_reader *rd = in->rd;
-    uint32_t list = reader_get(rd, item, key);
-    if (list == 0)
-        return true;
-    if (!reader_array(rd, list, item_path(in, key)))
-        return false;
     for (uint32_t n = json_first(rd->d, list); n < json_end(rd->d, list);
          n = json_after(rd->d, n)) {
         struct llm_text text = LLM_NO_TEXT;
@@ -377,15 +375,40 @@ static bool read_texts(struct input *in, uint32_t item, const char *key, struct 
             return false;
         if (text.inner.n == 0)
             continue;
-        if (ret->inner.n == 0) {
-            *ret = text;
-            continue;
-        }
-        ret->inner = arena_printf(rd->a, SLICE_FMT "\\n\\n" SLICE_FMT, SLICE_ARG(ret->inner),
-                                  SLICE_ARG(text.inner));
-        if (ret->inner.p == NULL)
-            return reader_no_memory(rd);
+        *ret_n += text.inner.n + (*ret_n > 0 ? sizeof BETWEEN - 1 : 0);
+        *ret = text;
     }
+    return true;
+}
+
+/* The texts of a list, joined by an empty line; where there is only one, in place. */
+static bool read_texts(struct input *in, uint32_t item, const char *key, struct llm_text *ret)
+{
+    struct llm_reader *rd = in->rd;
+    uint32_t list = reader_get(rd, item, key);
+    size_t n = 0, at = 0;
+    if (list == 0)
+        return true;
+    if (!reader_array(rd, list, item_path(in, key)) || !measure_texts(in, list, key, ret, &n))
+        return false;
+    if (n == ret->inner.n)
+        return true;
+    char *joined = arena_alloc(rd->a, n);
+    if (joined == NULL)
+        return reader_no_memory(rd);
+    for (uint32_t i = json_first(rd->d, list); i < json_end(rd->d, list);
+         i = json_after(rd->d, i)) {
+        uint32_t node = reader_get(rd, i, "text");
+        struct slice text = node != 0 ? json_inner(rd->d, node) : SLICE_NONE;
+        if (text.n > 0 && at > 0) {
+            memcpy(joined + at, BETWEEN, sizeof BETWEEN - 1);
+            at += sizeof BETWEEN - 1;
+        }
+        if (text.n > 0)
+            memcpy(joined + at, text.p, text.n);
+        at += text.n;
+    }
+    ret->inner = slice_of(joined, n);
     return true;
 }
 

@@ -28,9 +28,10 @@ const struct llm_tool *responses_tool(const struct llm_chat *c, struct slice nam
 NODISCARD struct slice responses_flat_name(struct arena *a, struct slice space, struct slice name);
 /* The reverse: the name within the tool's namespace. */
 struct slice responses_inner_name(const struct llm_tool *tool);
-/* `tool` as an element of `tools`. Of a namespace the whole is written, with its first tool. */
+/* `tool` as an element of `tools`, behind the one `before`, or NULL. Of a namespace the whole is
+ * written, with its first tool. */
 void responses_put_tool(struct json_writer *w, const struct llm_chat *c,
-                        const struct llm_tool *tool);
+                        const struct llm_tool *tool, const struct llm_tool *before);
 void responses_put_choice(struct json_writer *w, const struct llm_chat *c);
 /* The members of `text`. */
 void responses_put_text_members(struct json_writer *w, const struct llm_chat *c);
@@ -112,5 +113,7 @@ void responses_put_response(struct json_writer *w, const struct llm_encoder *e,
                             const struct llm_error *error, unsigned error_status);
 /* OpenAI's code for an error: what the provider says if it says a word, else one by HTTP status. */
 struct slice responses_error_code(const struct llm_error *error, unsigned status);
+/* The same for its type. */
+struct slice responses_error_type(const struct llm_error *error, unsigned status);
 
 #endif

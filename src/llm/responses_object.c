@@ -262,7 +262,7 @@ void responses_put_item(struct json_writer *w, const struct responses_item *item
 void responses_put_citation(struct json_writer *w, const struct llm_citation *c)
 {
     if (c->family == FAMILY_OPENAI && c->own_json.n > 0) {
-        jw_raw(w, c->own_json);
+        jw_raw_line(w, c->own_json);
         return;
     }
     jw_open(w, '{');
@@ -306,13 +306,42 @@ static void put_usage(struct json_writer *w, const struct llm_usage *u)
     jw_close(w, '}');
 }
 
+/* The codes are those that clients know: Codex gives up at once for some, and waits for others. */
+static const struct {
+    unsigned status;
+    struct slice code, type;
+} errors[] = {
+    {400, {"invalid_prompt", 14}, {"invalid_request_error", 21}},
+    {401, {"invalid_api_key", 15}, {"invalid_request_error", 21}},
+    {403, {"invalid_prompt", 14}, {"invalid_request_error", 21}},
+    {404, {"model_not_found", 15}, {"invalid_request_error", 21}},
+    {413, {"invalid_prompt", 14}, {"invalid_request_error", 21}},
+    {422, {"invalid_prompt", 14}, {"invalid_request_error", 21}},
+    {429, {"rate_limit_exceeded", 19}, {"rate_limit_error", 16}},
+    {503, {"server_is_overloaded", 20}, {"server_error", 12}},
+    {529, {"server_is_overloaded", 20}, {"server_error", 12}},
+};
+
 struct slice responses_error_code(const struct llm_error *error, unsigned status)
 {
     if (error->code.n > 0 && (error->code.p[0] < '0' || error->code.p[0] > '9'))
         return error->code;
-    if (status == 429)
-        return SLICE("rate_limit_exceeded");
-    return status >= 400 && status < 500 ? SLICE("invalid_prompt") : SLICE("server_error");
+    for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+        if (errors[i].status == status)
+            return errors[i].code;
+    }
+    return SLICE("server_error");
+}
+
+struct slice responses_error_type(const struct llm_error *error, unsigned status)
+{
+    if (error->type.n > 0)
+        return error->type;
+    for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+        if (errors[i].status == status)
+            return errors[i].type;
+    }
+    return SLICE("server_error");
 }
 
 static void put_word(struct json_writer *w, struct slice word)
@@ -364,8 +393,9 @@ static void put_request_members(struct json_writer *w, const struct llm_chat *c)
     responses_put_choice(w, c);
     jw_key(w, "tools");
     jw_open(w, '[');
-    for (const struct llm_tool *t = c->tools; t != NULL; t = t->next)
-        responses_put_tool(w, c, t);
+    const struct llm_tool *before = NULL;
+    for (const struct llm_tool *t = c->tools; t != NULL; before = t, t = t->next)
+        responses_put_tool(w, c, t, before);
     jw_close(w, ']');
     jw_field_i64(w, "top_logprobs", MAX_OF(c->top_logprobs, (int64_t)0));
     jw_key(w, "top_p");

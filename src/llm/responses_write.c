@@ -50,13 +50,11 @@ static void put_function(struct json_writer *j, const struct llm_chat *c, const 
         jw_field_bool(j, "strict", false);
 }
 
-void responses_put_tool(struct json_writer *j, const struct llm_chat *c, const struct llm_tool *t)
+void responses_put_tool(struct json_writer *j, const struct llm_chat *c, const struct llm_tool *t,
+                        const struct llm_tool *before)
 {
     if (t->space.n > 0) {
-        const struct llm_tool *first = c->tools;
-        while (first->native_json.p != t->native_json.p)
-            first = first->next;
-        if (first == t)
+        if (before == NULL || before->native_json.p != t->native_json.p)
             jw_raw(j, t->native_json);
         return;
     }
@@ -128,7 +126,8 @@ static bool put_tools(struct llm_writing *w, struct json_writer *j)
         return true;
     jw_key(j, "tools");
     jw_open(j, '[');
-    for (const struct llm_tool *t = c->tools; t != NULL; t = t->next) {
+    const struct llm_tool *before = NULL;
+    for (const struct llm_tool *t = c->tools; t != NULL; before = t, t = t->next) {
         if (t->cache_json.n > 0 && !llm_lacks(w, FEATURE_CACHE, NULL))
             return false;
         if (t->kind == TOOL_HOSTED && c->dialect != DIALECT_RESPONSES) {
@@ -136,7 +135,7 @@ static bool put_tools(struct llm_writing *w, struct json_writer *j)
                 return false;
             continue;
         }
-        responses_put_tool(j, c, t);
+        responses_put_tool(j, c, t, before);
     }
     jw_close(j, ']');
     if (c->choice != CHOICE_UNSET || c->choice_allowed != NULL) {

@@ -109,3 +109,15 @@ def pieces(text, count):
 def words(parts, kind):
     """What the parts of a kind say, in a row."""
     return "".join(part[kind] for part in parts if kind in part)
+
+
+def gist(answer):
+    """What is compared of the first choice: texts, calls, the reason to finish, tokens."""
+    choice = answer["choices"][0]
+    parts = choice["parts"]
+    return {
+        "text": "".join(p["text"] for p in parts if "text" in p),
+        "reasoning": "".join(p["reasoning"] for p in parts if "reasoning" in p),
+        "calls": [p.get("call") or p["custom"] for p in parts if "call" in p or "custom" in p],
+        "input": answer["usage"]["input"], "output": answer["usage"]["output"],
+    }

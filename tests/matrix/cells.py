@@ -198,6 +198,28 @@ def check_answer(cell, got):
         raise Wrong(f"the client got: {found}")
 
 
+def check_limits(cell, answer, record):
+    for name, value in cell.wire.format_at(record.call.target).headers(record.call):
+        if "ratelimit" in name and answer.headers.get(name) != value:
+            raise Wrong(f"{name} is {answer.headers.get(name)!r}, want {value!r}")
+
+
+IDS = ("x-request-id", "request-id", "x-amzn-requestid")
+
+
+def check_request_id(cell, answer, record):
+    """The id is where the dialect's SDK looks for it: the provider's if it gave one."""
+    name = "request-id" if cell.dialect_name == "anthropic" else "x-request-id"
+    given = [value for key, value in cell.wire.format_at(record.call.target).headers(record.call)
+             if key in IDS]
+    want = given[0] if given else answer.headers["x-weir-request-id"]
+    if answer.headers.get(name) != want:
+        raise Wrong(f"{name} is {answer.headers.get(name)!r}, want {want!r}")
+
+
+HEADS = {"limits": check_limits, "request-id": check_request_id}
+
+
 def check_dropped(cell, answer):
     """The hints that are lost are named, and nothing else is."""
     wanted = cell.lack(lacks.DROPPED)
@@ -226,6 +248,8 @@ async def play_chat(cell):
         raise Wrong("the provider saw nothing")
     check_request(cell, record)
     check_answer(cell, got)
+    if cell.feature.name in HEADS:
+        HEADS[cell.feature.name](cell, answer, record)
     verdict = check_dropped(cell, answer)
     if cell.feature.again:
         await send_back(cell, got)

@@ -116,6 +116,11 @@ def chats():
                                "reasoning": 15}))
 
 
+    yield Feature("request-id", "the provider's id of the request", asking(), ANSWER)
+    yield Feature("limits", "what is left of the provider's limits", asking(), ANSWER,
+                  needs=("limits",))
+
+
 def tools():
     yield Feature("tool", "a call of a tool, its arguments in pieces",
                   asking(tools=[WEATHER, CLOCK]), answering(OSLO, finish="tools"), needs=("tools",))

@@ -14,7 +14,6 @@ CHAT = ("OpenAI's API description 2.3.0", ("openai", "azure", "azure-classic"))
 RESPONSES = ("OpenAI's API description 2.3.0", ("responses",))
 MESSAGES = ("@anthropic-ai/sdk 1.11.0, MessageCreateParams", ("anthropic", "vertex-claude"))
 GEMINI = ("@google/genai 3.1.0, GenerateContentParameters", ("gemini", "vertex"))
-AI_STUDIO = ("@google/genai 3.1.0: labels are Vertex AI's", ("gemini",))
 BEDROCK = ("botocore, bedrock-runtime 2023-09-30, ConverseRequest", ("bedrock",))
 COHERE = ("cohere 5.x (Python SDK), v2 chat", ("cohere",))
 TGI = ("text-generation-inference, router/src/lib.rs, ChatRequest", ("tgi",))
@@ -52,9 +51,8 @@ DROPPED = rows(
     (CHAT, {"part cache": "what is cached is the provider's choice"}),
     (RESPONSES, {"seed": "no seed", "part cache": "what is cached is the provider's choice"}),
     (MESSAGES, {"seed": "no seed", "cache_key": "the cache has markers, no keys"}),
-    (GEMINI, {"cache_key": "caches are objects of their own",
+    (GEMINI, {"user": "no name of an end user", "cache_key": "caches are objects of their own",
               "part cache": "caches are objects of their own"}),
-    (AI_STUDIO, {"user": "no name of an end user"}),
     (BEDROCK, {"seed": "no seed", "cache_key": "the cache has markers, no keys",
                "user": "no name of an end user"}),
     (COHERE, {"user": "no name of an end user", "tier": "a priority, but no tiers",
@@ -62,10 +60,10 @@ DROPPED = rows(
 )
 SILENT = rows(
     (CHAT, {"reasoning": "reasoning is not shown", "signature": "reasoning is not shown"}),
-    (GEMINI, {"refusal": "a reason, but no text"}),
-    (BEDROCK, {"refusal": "a reason, but no text"}),
-    (COHERE, {"filter": "no such reason to finish", "signature": "reasoning is not signed"}),
-    (TGI, {"reasoning": "reasoning is not told apart", "signature": "reasoning is not told apart",
+    (GEMINI, {"refusal": "a reason, but no text", "limits": "not said"}),
+    (BEDROCK, {"refusal": "a reason, but no text", "limits": "not said"}),
+    (COHERE, {"limits": "not said in these terms", "filter": "no such reason to finish", "signature": "reasoning is not signed"}),
+    (TGI, {"limits": "there are none", "reasoning": "reasoning is not told apart", "signature": "reasoning is not told apart",
            "filter": "no such reason to finish"}),
 )
 IGNORED = {("openai", "tgi", need): ("unknown members are skipped", TGI[0])

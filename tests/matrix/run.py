@@ -23,7 +23,7 @@ import cells  # noqa: E402
 import report  # noqa: E402
 from client import Clients  # noqa: E402
 from features import FEATURES  # noqa: E402
-from harness.journal import Journal  # noqa: E402
+from harness.journal import Fail, Journal  # noqa: E402
 from harness.weir import PortTaken, Weir  # noqa: E402
 from mock import Mock  # noqa: E402
 from wires import KEY, WIRES  # noqa: E402
@@ -76,6 +76,7 @@ def configuration(args, mock, port, folder):
 
 
 async def start_weir(args, mock, folder):
+    """A running Weir. Wires whose type it does not know leave args.wires."""
     weir = Weir(args.weir.absolute(), folder, Journal(args.slack))
     for attempt in range(3):
         weir.choose_ports()
@@ -83,8 +84,11 @@ async def start_weir(args, mock, folder):
         try:
             await weir.start()
             return weir
-        except PortTaken:
+        except (PortTaken, Fail):
+            unknown = set(re.findall(r"`([\w-]+)` is not a type of provider", weir.stderr()))
+            args.wires = [name for name in args.wires if WIRES[name].type not in unknown]
             if attempt == 2:
+                print(weir.stderr(), file=sys.stderr)
                 raise
     return None
 
@@ -116,9 +120,11 @@ def tell(args, wire, verdicts, seconds):
 
 async def run_all(args, folder):
     """({(wire, dialect, feature, mode): Verdict}, problems)."""
-    mock, results = Mock(), {}
+    mock, results, wanted = Mock(), {}, args.wires
     await mock.start()
     weir = await start_weir(args, mock, folder)
+    problems = [f"{name}: Weir has no such type of provider" for name in wanted
+                if name not in args.wires]
     clients = Clients(weir.ports["weir"])
     try:
         for wire in args.wires:
@@ -127,7 +133,7 @@ async def run_all(args, folder):
             tell(args, wire, verdicts, time.monotonic() - began)
             results |= {(wire, *key): verdict for key, verdict in verdicts.items()}
         clients.close()
-        problems = await weir.finish()
+        problems += await weir.finish()
     finally:
         await weir.kill()
         await mock.stop()
@@ -149,7 +155,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="weir-matrix-") as folder:
         results, problems = asyncio.run(run_all(args, pathlib.Path(folder)))
     kinds = [verdict.kind for verdict in results.values()]
-    if args.whole and "FAIL" not in kinds:
+    if args.whole and not problems and "FAIL" not in kinds:
         problems += write_document(args, results)
     for problem in problems:
         print(f"FAIL {problem}")

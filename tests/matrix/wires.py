@@ -26,7 +26,7 @@ class Wire:
     type: str
     url: str
     path: str
-    auth: tuple
+    auth: tuple               # header, what it has to match
     model: str                # what models are called there
     thinker: str              # the same of models that reason
     frame: object = sse
@@ -68,11 +68,12 @@ WIRES = {
         anthropic, "vertex", VERTEX + "anthropic",
         VERTEX + r"anthropic/models/(?P<model>[^:/]+):(rawPredict|streamRawPredict)", BEARER, **CLAUDE,
         more=", publisher: anthropic" + USER, credential=False),
-    "gemini": Wire(google, "gemini", "/v1beta", r"/v1beta/" + METHOD, ("x-goog-api-key", KEY),
+    "gemini": Wire(google, "gemini", "/v1beta", r"/v1(beta)?/" + METHOD, ("x-goog-api-key", KEY),
                    **GEMINI),
     "vertex": Wire(google, "vertex", VERTEX + "google", VERTEX + "google/" + METHOD, BEARER, **GEMINI,
                    more=USER, credential=False),
-    "bedrock": Wire(converse, "bedrock", "", r"/model/(?P<model>[^/]+)/converse(-stream)?", BEARER,
+    "bedrock": Wire(converse, "bedrock", "", r"/model/(?P<model>[^/]+)/converse(-stream)?",
+                    ("authorization", rf"Bearer {KEY}|AWS4-HMAC-SHA256 Credential={KEY}/.*"),
                     "anthropic.claude-sonnet-4-5-v1:0",
                     "anthropic.claude-opus-4-8-v1:0", converse.frame,
                     "application/vnd.amazon.eventstream", ", region: eu-central-1",

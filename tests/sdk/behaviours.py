@@ -81,13 +81,22 @@ async def two(call):
     await call.done(USAGE)
 
 
+async def told_results(call, between):
+    """Answers with the results of tools if they came."""
+    results = between.join(m["content"] for m in call.body["messages"] if m["role"] == "tool")
+    if results and call.body.get("stream"):
+        await speak(call, [results])
+    elif results:
+        await call.json(completion(call, [{"content": results}]))
+    return bool(results)
+
+
 @behaviour("tools")
 async def tools(call):
     """Two parallel calls; once there are results, an answer made of them."""
-    results = [m["content"] for m in call.body["messages"] if m["role"] == "tool"]
-    if results:
-        await call.json(completion(call, [{"content": " / ".join(results)}]))
-    elif call.body.get("stream"):
+    if await told_results(call, " / "):
+        return
+    if call.body.get("stream"):
         await tools_stream(call)
     else:
         calls = [{"id": key, "type": "function",
@@ -117,13 +126,11 @@ async def tools_stream(call, pieces=None):
 @behaviour("reason")
 async def reason(call):
     """Thoughts as most servers of open models say them, a text, and one call; then its result."""
-    results = [m["content"] for m in call.body["messages"] if m["role"] == "tool"]
     key, name, parts = TOOLS[0]
     thoughts, words = THOUGHTS, ["I ", "look."]
-    if results:
-        await (speak(call, results) if call.body.get("stream") else
-               call.json(completion(call, [{"content": "".join(results)}])))
-    elif call.body.get("stream"):
+    if await told_results(call, ""):
+        return
+    if call.body.get("stream"):
         await call.stream()
         await call.delta({"role": "assistant", "content": None, "reasoning_content": ""})
         for field, pieces in (("reasoning_content", thoughts), ("content", words)):
@@ -149,7 +156,8 @@ async def length(call):
 @behaviour("tools-in-turn")
 async def tools_in_turn(call):
     """One call after the other, which is all that the SDKs' own collectors can follow."""
-    await tools_stream(call, [piece for pieces in tool_pieces() for piece in pieces])
+    if not await told_results(call, " / "):
+        await tools_stream(call, [piece for pieces in tool_pieces() for piece in pieces])
 
 
 @behaviour("schema")

@@ -36,7 +36,7 @@ providers:
   chat:
     targets: [up/plain]
 {retries}passthrough:
-{responses}  - {{path: /v1/moderations, to: up}}
+  - {{path: /v1/moderations, to: up}}
   - {{path: /v1/files, to: up}}
 """
 
@@ -62,13 +62,6 @@ WIRES = "\n" + "".join(
     for name, kind, path in (
         ("compatible", "openai-compatible", "v1"), ("responses", "openai-responses", "v1"),
         ("anthropic", "anthropic", "v1"), ("gemini", "gemini", "v1beta")))
-
-
-def speaks(binary, folder):
-    """Does this Weir know the wires?"""
-    file = folder / "wires.yaml"
-    file.write_text("providers:" + WIRES.format(mock=1, upstream_key=UPSTREAM_KEY), "utf-8")
-    return subprocess.run([binary, "check", file], capture_output=True, check=False).returncode == 0
 
 
 def retries(names):
@@ -120,7 +113,7 @@ async def start_bare(binary, folder, proxy_port, trusted, slack=1.0):
     return await until_started(weir, prepare)
 
 
-async def start(binary, folder, text, mock_port, slack=1.0, names=(), wires=True):
+async def start(binary, folder, text, mock_port, slack=1.0, names=()):
     """A running Weir with the configuration `text`, for the programs with these names."""
     keys = {"mock": mock_port, "upstream_key": UPSTREAM_KEY}
     folder.mkdir(parents=True)
@@ -129,8 +122,6 @@ async def start(binary, folder, text, mock_port, slack=1.0, names=(), wires=True
     def prepare():
         weir.config.write_text(
             text.format(weir=weir.ports["weir"], folder=folder, retries=retries(names),
-                        wires=WIRES.format(**keys) if wires else "", client_key=CLIENT_KEY,
-                        responses="" if wires else "  - {path: /v1/responses, to: up}\n",
-                        **keys), "utf-8")
+                        wires=WIRES.format(**keys), client_key=CLIENT_KEY, **keys), "utf-8")
 
     return await until_started(weir, prepare)

@@ -111,14 +111,20 @@ def node_sdk(given=None):
     if given:
         at(given / "node_modules" / "openai", "the SDK is not installed there")
         return given.absolute()
-    texts = [(HERE / "node" / name).read_text("utf-8") for name in NODE_FILES]
+    return node_packages(HERE / "node", "sdk-node", "the Node SDKs")
+
+
+def node_packages(source, name, what):
+    """The folder whose node_modules has what package-lock.json in `source` names; the cache keeps it
+    under `name`."""
+    texts = [(source / file).read_text("utf-8") for file in NODE_FILES]
 
     def make(folder):
         if not shutil.which("npm"):
             raise Missing("no npm (Debian, Ubuntu: apt-get install nodejs npm)")
-        for name in NODE_FILES:
-            shutil.copy(HERE / "node" / name, folder)
+        for file in NODE_FILES:
+            shutil.copy(source / file, folder)
         call(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
              "the packages of package-lock.json must come from a package registry", cwd=folder)
 
-    return made(cache() / "sdk-node" / key_of(*texts), "the Node SDKs", make)
+    return made(cache() / name / key_of(*texts), what, make)

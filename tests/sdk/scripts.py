@@ -48,6 +48,10 @@ async def tools(_, wire):
         await wire.say([("tool", *tool) for tool in TOOLS], "tools")
 
 
+# Where calls come one after the other anyway.
+SCRIPTS["tools-in-turn"] = tools
+
+
 @script("schema")
 async def schema(_, wire):
     await wire.say([("text", ['{"river":"Elbe",', '"km":1094}'])])

@@ -208,7 +208,8 @@ class Gemini(Wire):
     def results(self):
         answers = [part["functionResponse"]["response"] for content in self.call.body["contents"]
                    for part in content["parts"] if "functionResponse" in part]
-        return [str(next(iter(answer.values()))) for answer in answers]
+        # Those of the AI SDK have the function's name beside the content.
+        return [str(answer.get("content") or next(iter(answer.values()))) for answer in answers]
 
     def last_text(self):
         return texts(self.call.body["contents"][-1]["parts"])

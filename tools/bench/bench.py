@@ -24,7 +24,7 @@ import time
 import machine
 import prompt
 import stats
-from targets import FILES_WANTED, KEY, START, Direct, Failure, Mock, Place
+from targets import FILES_WANTED, KEY, START, WIRES, Direct, Failure, Mock, Place, start_weir
 
 STREAMS = 300
 FILES_RESERVED = 256  # of a proxy, beside two for each stream
@@ -93,7 +93,9 @@ CPU_GROUPS = {
     "agent300k": Group("300 KB agent prompt", "agent300k", 2.2),
     "string300k": Group("300 KB in one string", "string300k", 1.5),
 }
-OTHER_ROWS = ["latency", "idle", "idle_tls", "start", "size"]
+# Rows of `translate`: a group, its bar over the same requests untranslated, and what is compared.
+TRANSLATED = {"translate_event": ("stream_event", 3.0, "us"), "translate_300k": ("agent300k", 2.0, "x")}
+OTHER_ROWS = ["translate_event", "translate_300k", "latency", "idle", "idle_tls", "start", "size"]
 QUICK_ROWS = ["json_1k", "stream_event", "tls_json", "agent300k", "latency", "start", "size"]
 
 
@@ -267,6 +269,37 @@ class Bench:
                 raise Failure(f"{target.name} resumed only {result['tls_resumed']} of "
                               f"{result['connects']} TLS sessions")
 
+    # ---- translation ----
+
+    def translate(self, key):
+        """OpenAI's clients with providers of each wire, beside Weir without translation."""
+        group, bar, unit = TRANSLATED[key]
+        group = CPU_GROUPS[group]
+        say(f"{key}: {group.title}, translated to each wire")
+        mock = Mock(self.place, False)
+        targets = {}
+        try:
+            for wire in WIRES:
+                targets[wire] = start_weir(self.place, mock, False, wire)
+            capacity = self.capacity(targets["openai"], mock, group)
+            if group.stream:
+                mock.set(interval_us=round(1e6 * stream_interval_s(capacity, "70")),
+                         events=EVENTS, idle=0)
+            results = self.rounds(targets, lambda target: self.measure_point(
+                target, mock, group, capacity, "70"))
+        finally:
+            stop_all(targets)
+            mock.stop()
+        for wire in WIRES:
+            if wire != "openai":
+                self.rows.append(translated_row(key, wire, results, bar, unit))
+
+    def translate_event(self, key):
+        self.translate(key)
+
+    def translate_300k(self, key):
+        self.translate(key)
+
     # ---- latency ----
 
     def latency(self, _):
@@ -410,6 +443,19 @@ def cpu_row(name, group, results):
         row.compared += f", floor + {above.show()} us"
         checks.append((above, group.over_floor))
     row.judge(checks)
+    return row
+
+
+def translated_row(key, wire, results, bar, unit):
+    row = Row(f"{key}_{wire}", "us CPU")
+    plain = [run["cpu_per_unit_us"] for run in results["openai"]]
+    anew = [run["cpu_per_unit_us"] for run in results[wire]]
+    row.values = {"weir": stats.Estimate(anew)}
+    row.note = f"untranslated {stats.Estimate(plain).show()} us"
+    compared = stats.difference(anew, plain) if unit == "us" else stats.ratio(anew, plain)
+    row.compared = f"untranslated {'+ ' if unit == 'us' else 'x '}{compared.show()}"
+    row.target = f"<= {'+ ' if unit == 'us' else 'x '}{bar:g}"
+    row.judge([(compared, bar)])
     return row
 
 

@@ -1,5 +1,6 @@
 /*
- * benchmock: a very cheap upstream that speaks OpenAI's chat completions, for measuring proxies:
+ * benchmock: a very cheap upstream that speaks OpenAI's chat completions, and by other targets the
+ * wires of mock_wires.h, for measuring proxies:
  * one thread, raw epoll, answers prepared beforehand. It streams when the body has "stream":true
  * (or the target has "?stream=1"): N events at a fixed interval, the usage event when the body has
  * "include_usage":true, then [DONE]. With --idle a stream stays silent after its first word.
@@ -24,6 +25,7 @@
 #include <unistd.h>
 #include "message.h"
 #include "mock_text.h"
+#include "mock_wires.h"
 #include "util.h"
 #include "wire.h"
 
@@ -49,6 +51,7 @@ struct connection {
     struct bench_link link;
     struct bench_message message;
     enum asked asked;
+    int wire; /* of mock_wires.h */
     bool wants_stream;
     bool wants_usage;
     bool busy;      /* a request is open: its head has come, its answer has not gone */
@@ -66,7 +69,7 @@ struct connection {
 static struct settings settings = {
     .events = 64, .interval_us = 10000, .answer_bytes = 1024, .comment_s = 0, .idle = 0};
 static struct counts counts;
-static struct mock_text text;
+static struct mock_text texts[MOCK_WIRES];
 static struct connection *queue_head, *queue_tail;
 static int64_t open_requests;
 static int epoll_fd, server_fd, signal_fd;
@@ -181,10 +184,11 @@ static bool stream_start(struct connection *connection)
         connection->due_ns = bench_now_ns() + wait_ns;
         queue_add(connection);
     }
-    if (!put(connection, &text.first))
+    if (!put(connection, &texts[connection->wire].first))
         return false;
     /* An idle stream has said something: a proxy may hold back what comes before the first word. */
-    return !settings.idle || (connection->out_len == 0 && put(connection, &text.middle[0]));
+    return !settings.idle ||
+           (connection->out_len == 0 && put(connection, &texts[connection->wire].middle[0]));
 }
 
 static bool stream_end(struct connection *connection)
@@ -194,7 +198,8 @@ static bool stream_end(struct connection *connection)
     counts.usage_events += connection->wants_usage;
     counts.streams_whole++;
     request_end(connection);
-    return put(connection, connection->wants_usage ? &text.last_usage : &text.last);
+    return put(connection, connection->wants_usage ? &texts[connection->wire].last_usage
+                                                   : &texts[connection->wire].last);
 }
 
 /* Sends what is due on the connection at the queue's head and puts it where its next turn is. */
@@ -212,9 +217,10 @@ static bool stream_step(struct connection *connection, int64_t now)
     if (connection->out_len)
         return true; /* the socket is full: the same event has its next turn later */
     if (settings.idle)
-        return put(connection, &text.comment);
+        return put(connection, &texts[connection->wire].comment);
     counts.events++;
-    return put(connection, &text.middle[connection->sent++ % MOCK_MIDDLE_EVENTS]);
+    return put(connection,
+               &texts[connection->wire].middle[connection->sent++ % MOCK_MIDDLE_EVENTS]);
 }
 
 static void streams_run(int64_t now)
@@ -278,6 +284,12 @@ static void on_body(void *context, const char *data, size_t len)
     connection->carry_len = keep + len;
 }
 
+static void build_texts(void)
+{
+    for (int i = 0; i < MOCK_WIRES; i++)
+        mock_text_build(&texts[i], i, (size_t)settings.answer_bytes, (int)settings.events);
+}
+
 static void settings_read(const char *query, const char *end)
 {
     static const struct {
@@ -301,7 +313,7 @@ static void settings_read(const char *query, const char *end)
             digits[n++] = *at++;
         *rows[i].value = bench_parse_int(rows[i].name, digits, rows[i].min, rows[i].max);
     }
-    mock_text_build(&text, (size_t)settings.answer_bytes, (int)settings.events);
+    build_texts();
 }
 
 static bool target_is(const char *target, const char *end, const char *prefix)
@@ -325,7 +337,10 @@ static void on_head(void *context, const char *head, size_t len)
     target++;
     if (target_is(head, line_end, "POST ")) {
         connection->asked = ASKED_CHAT;
-        connection->wants_stream = memmem(target, (size_t)(line_end - target), "?stream=1", 9);
+        size_t n = (size_t)(line_end - target);
+        connection->wire = mock_wire_of(target, n);
+        connection->wants_stream =
+            memmem(target, n, "?stream=1", 9) || mock_wire_streams(connection->wire, target, n);
         counts.requests++;
     } else if (target_is(target, line_end, "/bench/counts")) {
         connection->asked = ASKED_COUNTS;
@@ -347,8 +362,8 @@ static bool answer(struct connection *connection)
     request_end(connection);
     char line[512];
     switch (connection->asked) {
-    case ASKED_CHAT: counts.answers++; return put(connection, &text.answer);
-    case ASKED_MODELS: return put(connection, &text.models);
+    case ASKED_CHAT: counts.answers++; return put(connection, &texts[connection->wire].answer);
+    case ASKED_MODELS: return put(connection, &texts[connection->wire].models);
     case ASKED_UNKNOWN: counts.bad++; return put(connection, &conflict);
     default:
         bench_free(connection->own.data);
@@ -497,7 +512,7 @@ int main(int argc, char **argv)
     signal_fd = bench_signals_open();
     bench_raise_files(FILES_WANTED);
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    mock_text_build(&text, (size_t)settings.answer_bytes, (int)settings.events);
+    build_texts();
     server_fd = bench_listen(port, &port);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event on_server = {.events = EPOLLIN, .data.ptr = &server_fd};

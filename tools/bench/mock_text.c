@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "mock_wires.h"
 #include "util.h"
 
 enum { PROMPT_TOKENS = 256, SLAB_SLACK = 4096 };
@@ -129,7 +130,7 @@ static void build_stream_ends(struct mock_text *text, int tokens)
     slab_free(&usage);
 }
 
-void mock_text_build(struct mock_text *text, size_t answer_bytes, int events)
+void mock_text_build(struct mock_text *text, int wire, size_t answer_bytes, int events)
 {
     static const char *words[] = {" the",  " river", " level",  ",",   " caf\u00e9", "\\n\\n",
                                   " weir", " \\\"",  " gauge",  " 42", " measures",  ".",
@@ -142,15 +143,20 @@ void mock_text_build(struct mock_text *text, size_t answer_bytes, int events)
     slab_free(&text->last);
     slab_free(&text->last_usage);
     slab_free(&text->comment);
-    text->answer = build_answer(answer_bytes, events);
+    for (size_t i = 0; i < MOCK_MIDDLE_EVENTS; i++)
+        slab_free(&text->middle[i]);
     text->models = mock_text_json(models, strlen(models));
     text->comment = slab_printf(64, "8\r\n: ping\n\n\r\n");
+    if (wire != 0) {
+        mock_wire_build(text, wire, answer_bytes, words, sizeof(words) / sizeof(words[0]));
+        return;
+    }
+    text->answer = build_answer(answer_bytes, events);
     build_stream_ends(text, events);
     for (size_t i = 0; i < MOCK_MIDDLE_EVENTS; i++) {
         char delta[64];
         snprintf(delta, sizeof(delta), "\"content\":\"%s\"",
                  words[i % (sizeof(words) / sizeof(words[0]))]);
-        slab_free(&text->middle[i]);
         text->middle[i] = build_chunk(delta, "null");
     }
 }

@@ -23,7 +23,8 @@ struct mock_text {
     struct mock_slab middle[MOCK_MIDDLE_EVENTS]; /* the events in between, used in turn */
 };
 
-/* Fills `text` (zeroed or filled before): answers of `answer_bytes`, usage for `events` tokens. */
-void mock_text_build(struct mock_text *text, size_t answer_bytes, int events);
+/* Fills `text` (zeroed or filled before) for a wire of mock_wires.h: answers of `answer_bytes`,
+ * usage for `events` tokens where it is OpenAI's. */
+void mock_text_build(struct mock_text *text, int wire, size_t answer_bytes, int events);
 /* An answer of type JSON with the given body; the caller frees its data. */
 struct mock_slab mock_text_json(const char *body, size_t len);

@@ -245,8 +245,16 @@ def start_nginx(place, mock, tls):
                  stream_port=stream_port, access_log=os.path.join(folder, "nginx-access.log"))
 
 
-def weir_config(place, mock, tls, port, folder):
+# Provider types and base paths of the wires that mock_wires.c speaks.
+WIRES = {"openai": ("openai-compatible", "/v1"), "anthropic": ("anthropic", "/v1"),
+         "gemini": ("gemini", "/v1beta"), "responses": ("openai-responses", "/v1"),
+         "bedrock": ("bedrock", "")}
+
+
+def weir_config(place, mock, tls, port, folder, wire):
     """The one place that knows how Weir is configured for the measurements."""
+    kind, base = WIRES[wire]
+    more = ", region: eu-west-1" if kind == "bedrock" else ""
     scheme = "https" if tls else "http"
     host = "localhost" if tls else "127.0.0.1"
     listen = f"127.0.0.1:{port}"
@@ -261,22 +269,23 @@ def weir_config(place, mock, tls, port, folder):
               "keys:",
               f"  bench: {{secret: {KEY}}}",
               "providers:",
-              f"  mock: {{type: openai-compatible, url: {scheme}://{host}:{mock.port}/v1, "
-              "api_key: x}",
+              f"  mock: {{type: {kind}, url: \"{scheme}://{host}:{mock.port}{base}\", "
+              f"api_key: x{more}}}",
               "models:",
               "  bench: {targets: [{use: mock/bench}]}"]
     return "\n".join(lines) + "\n"
 
 
-def start_weir(place, mock, tls):
-    folder = os.path.join(place.folder, "weir-tls" if tls else "weir")
+def start_weir(place, mock, tls, wire="openai"):
+    name = "weir-tls" if tls else "weir" if wire == "openai" else f"weir-{wire}"
+    folder = os.path.join(place.folder, name)
     os.makedirs(folder, exist_ok=True)
     port = machine.free_port()
     path = os.path.join(folder, "weir.yaml")
     with open(path, "w") as config:
-        config.write(weir_config(place, mock, tls, port, folder))
+        config.write(weir_config(place, mock, tls, port, folder, wire))
     context = place.tls_context() if tls else None
-    return Proxy(place, "weir-tls" if tls else "weir",
+    return Proxy(place, name,
                  [place.weir, "serve", "--config", path], port,
                  lambda: machine.http_status(port, "/livez", context) == 200,
                  access_log=os.path.join(folder, "access.log"))

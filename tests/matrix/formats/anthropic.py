@@ -320,7 +320,8 @@ def unwrapped(call):
     if call.wire_name != "vertex-claude":
         return call.body, call.header("anthropic-version")
     body = {"model": call.model, **call.body}
-    version = {"vertex-2023-10-16": VERSIONS[0]}.get(body.get("anthropic_version"))
+    version = {"vertex-2023-10-16": VERSIONS[0], VERSIONS[1]: VERSIONS[1]}.get(
+        body.get("anthropic_version"))
     if "model" in call.body or bool(body.get("stream")) != call.target.endswith("streamRawPredict"):
         raise Bad("extra inputs are not permitted", "model")
     body.pop("anthropic_version", None)

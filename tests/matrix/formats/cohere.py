@@ -25,7 +25,7 @@ MESSAGES = {
         text={"text!": text}, document={"document!": {"data!": dict, "id": str}}), 1))},
 }
 REQUEST = {
-    "model!": text, "messages!": up_to(10000, dict, 1), "stream!": bool,
+    "model!": text, "messages!": up_to(10000, dict, 1), "stream": bool,
     "tools": up_to(200, by_type(function={"function!": {"name!": text, "description": str,
                                                         "parameters!": dict}}), 1),
     "strict_tools": bool, "documents": list, "citation_options": {"mode": str, "enabled": bool},
@@ -125,14 +125,13 @@ def read_request(call):
     thinking = body.get("thinking", {})
     if thinking.get("type") == "enabled":
         request["effort"] = thinking.get("token_budget", "high")
-    return request, body["stream"]
+    return request, body.get("stream", False)
 
 
 # ---- Answers.
 
 def write_usage(usage):
-    return {"billed_units": {"input_tokens": usage["input"] - usage["cached"],
-                             "output_tokens": usage["output"]},
+    return {"billed_units": {"input_tokens": usage["input"], "output_tokens": usage["output"]},
             "tokens": {"input_tokens": usage["input"], "output_tokens": usage["output"]},
             "cached_tokens": usage["cached"]}
 

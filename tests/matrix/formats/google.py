@@ -92,7 +92,7 @@ def write_part(part):
 def write_config(request):
     config = {word: request[name] for name, word in CONFIG_NAMES.items() if name in request}
     if request.get("logprobs"):
-        config |= {"responseLogprobs": True, "logprobs": 1}
+        config["responseLogprobs"] = True
     if "format" in request:
         config["responseMimeType"] = "application/json"
         if request["format"]["kind"] == "schema":

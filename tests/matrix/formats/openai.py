@@ -159,7 +159,7 @@ def write_request(request, model, stream):
     if "stop" in request:
         body["stop"] = request["stop"]
     if request.get("logprobs"):
-        body |= {"logprobs": True, "top_logprobs": 1}
+        body["logprobs"] = True
     if "tools" in request:
         body["tools"] = [write_tool(tool) for tool in request["tools"]]
     choice = request.get("choice")
@@ -571,6 +571,7 @@ def headers(call):
     """What the provider says about itself and its limits."""
     if call.wire_name.startswith("azure"):
         return [("apim-request-id", "apim-1"), ("x-ms-region", "Sweden Central"),
+                ("x-request-id", "azure-1"),
                 ("x-ratelimit-remaining-requests", "99"), ("x-ratelimit-remaining-tokens", "9999")]
     if call.wire_name == "tgi":
         return [("x-compute-type", "cpu"), ("x-request-id", "tgi-1")]

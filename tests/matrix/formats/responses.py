@@ -124,7 +124,7 @@ def write_request(request, model, stream):
     body |= {name: request[name] for name in SIMPLE if name in request}
     body |= {word: request[name] for name, word in RENAMED.items() if name in request}
     if request.get("logprobs"):
-        body |= {"top_logprobs": 1, "include": ["message.output_text.logprobs"]}
+        body["include"] = ["message.output_text.logprobs"]
     if "tools" in request:
         body["tools"] = [write_tool(tool) for tool in request["tools"]]
     choice = request.get("choice")
@@ -435,7 +435,8 @@ def write_item(at, part, choice, call):
                "summary": [{"type": "summary_text", "text": part["reasoning"]}]}
         return {**out, "encrypted_content": signature(part["reasoning"])} if sealed else out
     if "call" in part or "custom" in part:
-        return {"id": f"fc_{at}", "status": "completed", **write_assistant_item(part)}
+        out = {"id": f"fc_{at}", **write_assistant_item(part)}
+        return out if "custom" in part else {**out, "status": "completed"}
     if "refusal" in part:
         content = {"type": "refusal", "refusal": part["refusal"]}
     else:
@@ -455,7 +456,7 @@ def write_response(answer, call, status, output):
             if status == "incomplete" else None,
             "instructions": body.get("instructions"), "max_output_tokens": None, "model": call.model,
             "output": output, "parallel_tool_calls": True, "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None}, "store": False, "temperature": 1.0,
+            "reasoning": {"effort": None, "summary": None}, "temperature": 1.0,
             "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": 1.0,
             "truncation": "disabled", "usage": write_usage(answer["usage"])
             if status in ("completed", "incomplete") else None, "metadata": {},
@@ -510,7 +511,7 @@ def events_of_call(item, base):
 
 EMPTY = {"message": {"content": [], "status": "in_progress"}, "reasoning": {"summary": []},
          "function_call": {"arguments": "", "status": "in_progress"},
-         "custom_tool_call": {"input": "", "status": "in_progress"}}
+         "custom_tool_call": {"input": ""}}
 EVENTS = {"message": events_of_message, "reasoning": events_of_reasoning,
           "function_call": events_of_call, "custom_tool_call": events_of_call}
 

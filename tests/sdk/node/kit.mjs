@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
 const NAME = process.env.SDK_NAME;
-const DIRECT = Boolean(process.env.SDK_DIRECT);
+export const DIRECT = Boolean(process.env.SDK_DIRECT);
 export const SLACK = Number(process.env.SDK_SLACK);
 export const SOLO = process.env.SDK_SOLO;
 export const BARE = process.env.SDK_BARE;

@@ -4,10 +4,13 @@ import { run } from './kit.mjs';
 // Program: [the package whose version counts, the modules that hold the cases]
 const PROGRAMS = {
   openai: ['openai', 'answers', 'failures', 'streams'],
+  'openai-wires': ['openai', 'crossing'],
   responses: ['openai', 'responses'],
   anthropic: ['@anthropic-ai/sdk', 'messages'],
   'anthropic-0': ['anthropic-0', 'messages'],
   google: ['@google/genai', 'gemini'],
+  vercel: ['ai', 'vercel'],
+  langchain: ['@langchain/openai', 'langchain'],
 };
 
 const [name, ...modules] = PROGRAMS[process.argv[2]];

@@ -12,6 +12,8 @@ PROGRAMS = {
     "responses": ("openai", ("responses",)),
     "anthropic": ("anthropic", ("messages",)),
     "google": ("google-genai", ("gemini",)),
+    "langchain": ("langchain-openai", ("langchain_models",)),
+    "llama-index": ("llama-index-llms-openai-like", ("llama",)),
 }
 
 package, modules = PROGRAMS[sys.argv[1]]

@@ -125,6 +125,17 @@ TEST(values_that_no_header_can_carry)
     arena_reset(&arena);
 }
 
+TEST(refusals)
+{
+    struct gw_credential *c = gw_credential_get(SLICE("refused"), CREDENTIAL_TOKEN);
+    CHECK(!gw_credential_take_refused(c));
+    gw_credential_refused(c);
+    gw_credential_refused(c);
+    CHECK(gw_credential_take_refused(c));
+    CHECK(!gw_credential_take_refused(c));
+    gw_credential_unref(c);
+}
+
 TEST(long_reasons_are_cut)
 {
     char why[1000], text[CREDENTIAL_TEXT_MAX];

@@ -91,7 +91,7 @@ static bool feed(const char *const *events)
     "\"cache_creation_input_tokens\":30,\"output_tokens\":1}}}"
 #define BLOCK(i, block)                                                                            \
     "{\"type\":\"content_block_start\",\"index\":" #i ",\"content_block\":" block "}"
-#define DELTA(i, delta)     "{\"type\":\"content_block_delta\",\"index\":" #i ",\"delta\":" delta "}"
+#define DELTA(i, json)      "{\"type\":\"content_block_delta\",\"index\":" #i ",\"delta\":" json "}"
 #define TEXT_DELTA(i, text) DELTA(i, "{\"type\":\"text_delta\",\"text\":\"" text "\"}")
 #define INPUT_DELTA(i, json)                                                                       \
     DELTA(i, "{\"type\":\"input_json_delta\",\"partial_json\":\"" json "\"}")
@@ -422,9 +422,28 @@ TEST(error_bodies)
 
 TEST(paths)
 {
-    struct slice p = anthropic_wire.path(NULL, NULL, LLM_CHAT, SLICE("m"), true);
-    CHECK_EQ_LIT(p, "/messages");
-    p = anthropic_wire.path(NULL, NULL, LLM_COUNT_TOKENS, SLICE("m"), false);
-    CHECK_EQ_LIT(p, "/messages/count_tokens");
-    CHECK(anthropic_wire.path(NULL, NULL, LLM_EMBEDDINGS, SLICE("m"), false).p == NULL);
+    static const struct llm_provider own = {.type = "anthropic"},
+                                     vertex = {.quirks = QUIRK_RAW_PREDICT};
+    static const struct {
+        const struct llm_provider *provider;
+        enum llm_op op;
+        bool stream;
+        const char *path; /* NULL: there is no such operation */
+    } rows[] = {
+        {&own, LLM_CHAT, true, "/messages"},
+        {&own, LLM_COUNT_TOKENS, false, "/messages/count_tokens"},
+        {&own, LLM_EMBEDDINGS, false, NULL},
+        {&vertex, LLM_CHAT, true, "/models/m-1:streamRawPredict"},
+        {&vertex, LLM_CHAT, false, "/models/m-1:rawPredict"},
+        {&vertex, LLM_EMBEDDINGS, false, NULL},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice p =
+            anthropic_wire.path(&arena, rows[i].provider, rows[i].op, SLICE("m-1"), rows[i].stream);
+        check_note("row %zu", i);
+        CHECK_EQ_SLICE(p, slice_str(rows[i].path));
+        CHECK((p.p == NULL) == (rows[i].path == NULL));
+    }
+    tear_down();
 }

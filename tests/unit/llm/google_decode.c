@@ -93,14 +93,17 @@ static bool frame(const char *json)
 TEST(stream_of_text)
 {
     begin();
-    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hel\"}],\"role\":\"model\"},"
-                "\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":7,\"totalTokenCount\":8},"
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hel\"}],"
+                "\"role\":\"model\"},"
+                "\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":7,"
+                "\"totalTokenCount\":8},"
                 "\"modelVersion\":\"gemini-2.5-flash\",\"responseId\":\"r1\"}"));
     CHECK_EQ_I64(decoder.usage.input, 7);
     CHECK_EQ_I64(decoder.usage.output, 1);
     CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"lo \\u00e9\"}]},"
                 "\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":7,"
-                "\"cachedContentTokenCount\":4,\"candidatesTokenCount\":2,\"thoughtsTokenCount\":5,"
+                "\"cachedContentTokenCount\":4,\"candidatesTokenCount\":2,"
+                "\"thoughtsTokenCount\":5,"
                 "\"toolUsePromptTokenCount\":3,\"totalTokenCount\":17}}"));
     CHECK(google_wire.decode_end(&decoder));
     CHECK_EQ_LIT(buf_view(&told), "start id=r1 model=gemini-2.5-flash\n"
@@ -131,12 +134,13 @@ TEST(a_cut_stream_has_no_end)
 TEST(thoughts_signatures_and_calls)
 {
     begin();
-    CHECK(
-        frame("{\"candidates\":[{\"content\":{\"parts\":["
-              "{\"text\":\"hm\",\"thought\":true},{\"text\":\"...\",\"thought\":true},"
-              "{\"functionCall\":{\"name\":\"f\",\"args\":{ \"a\" : \"x \\\"\\n\",\n\"b\":[1, 2]}},"
-              "\"thoughtSignature\":\"c2ln\"},"
-              "{\"functionCall\":{\"id\":\"c7\",\"name\":\"g\"}}]},\"finishReason\":\"STOP\"}]}"));
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":["
+                "{\"text\":\"hm\",\"thought\":true},{\"text\":\"...\",\"thought\":true},"
+                "{\"functionCall\":{\"name\":\"f\",\"args\":{ \"a\" : \"x "
+                "\\\"\\n\",\n\"b\":[1, 2]}},"
+                "\"thoughtSignature\":\"c2ln\"},"
+                "{\"functionCall\":{\"id\":\"c7\",\"name\":\"g\"}}]},\"finishReason\":"
+                "\"STOP\"}]}"));
     CHECK(google_wire.decode_end(&decoder));
     CHECK_EQ_LIT(buf_view(&told),
                  "start model=asked\n"
@@ -192,8 +196,10 @@ TEST(signed_texts_are_not_joined)
 TEST(a_signed_thought_keeps_its_signature)
 {
     begin();
-    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\",\"thought\":true,"
-                "\"thoughtSignature\":\"cw\"},{\"text\":\"b\"}]},\"finishReason\":\"STOP\"}]}"));
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\","
+                "\"thought\":true,"
+                "\"thoughtSignature\":\"cw\"},{\"text\":\"b\"}]},"
+                "\"finishReason\":\"STOP\"}]}"));
     CHECK(google_wire.decode_end(&decoder));
     CHECK_EQ_LIT(buf_view(&told), "start model=asked\n"
                                   "part 0.0 reasoning\n"
@@ -230,7 +236,8 @@ TEST(finish_reasons)
         begin();
         check_note("%s", rows[i].reason);
         snprintf(json, sizeof json,
-                 "{\"candidates\":[{\"finishReason\":\"%s\",\"finishMessage\":\"why\"}]}",
+                 "{\"candidates\":[{\"finishReason\":\"%s\",\"finishMessage\":"
+                 "\"why\"}]}",
                  rows[i].reason);
         CHECK(google_wire.decode_answer(&decoder, slice_str(json)));
         CHECK_EQ_SLICE(slice_from(buf_view(&told), sizeof "start model=asked\n" - 1),
@@ -244,7 +251,8 @@ TEST(blocked_prompts)
     begin();
     CHECK(google_wire.decode_answer(
         &decoder, SLICE("{\"promptFeedback\":{\"blockReason\":\"PROHIBITED_CONTENT\"},"
-                        "\"usageMetadata\":{\"promptTokenCount\":4,\"totalTokenCount\":4}}")));
+                        "\"usageMetadata\":{\"promptTokenCount\":4,\"totalTokenCount\":4}"
+                        "}")));
     CHECK_EQ_LIT(buf_view(&told),
                  "start model=asked\n"
                  "finish 0.0 filter text=The prompt was blocked: PROHIBITED_CONTENT.\n"
@@ -278,11 +286,15 @@ TEST(several_candidates)
 TEST(grounding)
 {
     static const char body[] =
-        "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"%s\"}]},\"finishReason\":\"STOP\","
-        "\"groundingMetadata\":{\"webSearchQueries\":[\"q\"],\"groundingChunks\":["
+        "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"%s\"}]},"
+        "\"finishReason\":\"STOP\","
+        "\"groundingMetadata\":{\"webSearchQueries\":[\"q\"],\"groundingChunks\":"
+        "["
         "{\"web\":{\"uri\":\"https://a\",\"title\":\"A\"}},"
-        "{\"retrievedContext\":{\"uri\":\"gs://b\",\"title\":\"B\"}}],\"groundingSupports\":["
-        "{\"segment\":{\"endIndex\":3,\"text\":\"one\"},\"groundingChunkIndices\":[0,1]},"
+        "{\"retrievedContext\":{\"uri\":\"gs://"
+        "b\",\"title\":\"B\"}}],\"groundingSupports\":["
+        "{\"segment\":{\"endIndex\":3,\"text\":\"one\"},"
+        "\"groundingChunkIndices\":[0,1]},"
         "{\"segment\":{\"startIndex\":4,\"endIndex\":7,\"text\":\"two\"},"
         "\"groundingChunkIndices\":[1,9]}]}}]}";
     char json[1024];
@@ -312,7 +324,8 @@ TEST(quotes)
     begin();
     CHECK(google_wire.decode_answer(
         &decoder, SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"abc\"}]},"
-                        "\"finishReason\":\"RECITATION\",\"citationMetadata\":{\"citations\":["
+                        "\"finishReason\":\"RECITATION\",\"citationMetadata\":{"
+                        "\"citations\":["
                         "{\"startIndex\":1,\"endIndex\":3,\"uri\":\"https://q\"}]}}]}")));
     CHECK(strstr(told.p, "\ncitation 0.0 url=https://q 1-3\n") != NULL);
     finish();
@@ -322,18 +335,20 @@ TEST(logprobs)
 {
     begin();
     CHECK(google_wire.decode_answer(
-        &decoder,
-        SLICE(
-            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"ab\"}]},\"finishReason\":"
-            "\"STOP\",\"logprobsResult\":{\"topCandidates\":[{\"candidates\":["
-            "{\"token\":\"a\",\"logProbability\":-0.5},{\"token\":\"\\\"\",\"logProbability\":-3}"
-            "]},{}],\"chosenCandidates\":[{\"token\":\"a\",\"tokenId\":5,\"logProbability\":-0.5},"
-            "{\"token\":\"b\"}]}}]}")));
-    CHECK(strstr(told.p,
-                 "\nlogprobs 0.0 json={\"token\":\"a\",\"logprob\":-0.5,\"bytes\":null,"
-                 "\"top_logprobs\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":null},"
-                 "{\"token\":\"\\\"\",\"logprob\":-3,\"bytes\":null}]},"
-                 "{\"token\":\"b\",\"logprob\":0,\"bytes\":null,\"top_logprobs\":[]}\n") != NULL);
+        &decoder, SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"ab\"}]},"
+                        "\"finishReason\":"
+                        "\"STOP\",\"logprobsResult\":{\"topCandidates\":[{\"candidates\":["
+                        "{\"token\":\"a\",\"logProbability\":-0.5},{\"token\":\"\\\"\","
+                        "\"logProbability\":-3}"
+                        "]},{}],\"chosenCandidates\":[{\"token\":\"a\",\"tokenId\":5,"
+                        "\"logProbability\":-0.5},"
+                        "{\"token\":\"b\"}]}}]}")));
+    CHECK(strstr(told.p, "\nlogprobs 0.0 "
+                         "json={\"token\":\"a\",\"logprob\":-0.5,\"bytes\":null,"
+                         "\"top_logprobs\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":null},"
+                         "{\"token\":\"\\\"\",\"logprob\":-3,\"bytes\":null}]},"
+                         "{\"token\":\"b\",\"logprob\":0,\"bytes\":null,\"top_logprobs\":[]}"
+                         "\n") != NULL);
     finish();
 }
 
@@ -341,10 +356,10 @@ TEST(what_only_google_knows)
 {
     begin();
     CHECK(google_wire.decode_answer(
-        &decoder,
-        SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"executableCode\":{\"language\":"
-              "\"PYTHON\",\"code\":\"1\"}},{\"text\":\"x\"}]},\"finishReason\":"
-              "\"STOP\"}]}")));
+        &decoder, SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"executableCode\":{"
+                        "\"language\":"
+                        "\"PYTHON\",\"code\":\"1\"}},{\"text\":\"x\"}]},\"finishReason\":"
+                        "\"STOP\"}]}")));
     CHECK_EQ_LIT(buf_view(&told), "start model=asked\n"
                                   "part 0.0 native json={\"executableCode\":{\"language\":"
                                   "\"PYTHON\",\"code\":\"1\"}}\n"
@@ -361,17 +376,22 @@ TEST(what_only_google_knows)
 TEST(arguments_in_pieces)
 {
     begin();
-    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"id\":\"c\","
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{"
+                "\"id\":\"c\","
                 "\"name\":\"f\",\"willContinue\":true}}]}}]}"));
-    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"partialArgs\":["
-                "{\"jsonPath\":\"$.city\",\"stringValue\":\"O\\\"s\",\"willContinue\":true}],"
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{"
+                "\"partialArgs\":["
+                "{\"jsonPath\":\"$.city\",\"stringValue\":\"O\\\"s\","
+                "\"willContinue\":true}],"
                 "\"willContinue\":true}}]}}]}"));
-    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"partialArgs\":["
+    CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{"
+                "\"partialArgs\":["
                 "{\"jsonPath\":\"$.city\",\"stringValue\":\"lo\"},"
                 "{\"jsonPath\":\"$.at[0].day\",\"numberValue\":1.5},"
                 "{\"jsonPath\":\"$.at[0]['a b']\",\"boolValue\":true},"
                 "{\"jsonPath\":\"$.at[1].day\",\"nullValue\":\"NULL_VALUE\"},"
-                "{\"jsonPath\":\"$.z\",\"stringValue\":\"\"}],\"willContinue\":true}}]}}]}"));
+                "{\"jsonPath\":\"$.z\",\"stringValue\":\"\"}],\"willContinue\":"
+                "true}}]}}]}"));
     CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{}}]},"
                 "\"finishReason\":\"STOP\"}]}"));
     CHECK(google_wire.decode_end(&decoder));
@@ -396,10 +416,14 @@ TEST(pieces_that_make_no_sense)
         "{\"jsonPath\":\"$.a[x]\",\"stringValue\":\"a\"}",
         "{\"jsonPath\":\"$.a[0\",\"stringValue\":\"a\"}",
         "{\"jsonPath\":\"$..a\",\"stringValue\":\"a\"}",
-        "{\"jsonPath\":\"$.a\",\"numberValue\":1},{\"jsonPath\":\"$.a\",\"numberValue\":2}",
-        "{\"jsonPath\":\"$.a\",\"numberValue\":1},{\"jsonPath\":\"$.a.b\",\"numberValue\":2}",
-        "{\"jsonPath\":\"$.a.b\",\"numberValue\":1},{\"jsonPath\":\"$.a[0]\",\"numberValue\":2}",
-        "{\"jsonPath\":\"$.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a\",\"numberValue\":1}",
+        "{\"jsonPath\":\"$.a\",\"numberValue\":1},{\"jsonPath\":\"$.a\","
+        "\"numberValue\":2}",
+        "{\"jsonPath\":\"$.a\",\"numberValue\":1},{\"jsonPath\":\"$.a.b\","
+        "\"numberValue\":2}",
+        "{\"jsonPath\":\"$.a.b\",\"numberValue\":1},{\"jsonPath\":\"$.a[0]\","
+        "\"numberValue\":2}",
+        "{\"jsonPath\":\"$.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a\",\"numberValue\":"
+        "1}",
         "{\"numberValue\":1}",
         "7",
     };
@@ -408,7 +432,8 @@ TEST(pieces_that_make_no_sense)
         begin();
         check_note("%s", pieces[i]);
         snprintf(json, sizeof json,
-                 "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\","
+                 "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{"
+                 "\"name\":\"f\","
                  "\"partialArgs\":[%s]}}]}}]}",
                  pieces[i]);
         CHECK(!frame(json));
@@ -420,8 +445,8 @@ TEST(errors_in_a_stream)
 {
     begin();
     CHECK(frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}"));
-    CHECK(
-        frame("{\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}"));
+    CHECK(frame("{\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":"
+                "\"UNAVAILABLE\"}}"));
     CHECK(frame("{\"candidates\":[{\"finishReason\":\"STOP\"}]}"));
     CHECK(google_wire.decode_end(&decoder));
     CHECK_EQ_LIT(buf_view(&told), "start model=asked\n"
@@ -450,12 +475,17 @@ TEST(what_is_no_answer)
         "{\"error\":\"x\"}",
         "{\"candidates\":[{\"index\":-1,\"finishReason\":\"STOP\"}]}",
         "{\"candidates\":[{\"index\":99,\"finishReason\":\"STOP\"}]}",
-        "{\"candidates\":[{\"content\":{\"parts\":{}},\"finishReason\":\"STOP\"}]}",
-        "{\"candidates\":[{\"content\":{\"parts\":[7]},\"finishReason\":\"STOP\"}]}",
-        "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":7}]},\"finishReason\":\"STOP\"}]}",
+        "{\"candidates\":[{\"content\":{\"parts\":{}},\"finishReason\":\"STOP\"}]"
+        "}",
+        "{\"candidates\":[{\"content\":{\"parts\":[7]},\"finishReason\":\"STOP\"}"
+        "]}",
+        "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":7}]},"
+        "\"finishReason\":\"STOP\"}]}",
         "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":7}]}}]}",
-        "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"args\":{}}}]}}]}",
-        "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":7}}]}"
+        "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"args\":{}"
+        "}}]}}]}",
+        "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":"
+        "\"f\",\"args\":7}}]}"
         ","
         "\"finishReason\":\"STOP\"}]}",
     };
@@ -488,7 +518,8 @@ static void decode_once(void *arg)
     arena_init(&arena, NULL, 1 << 20);
     begin_with(p);
     bool ok = frame("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\","
-                    "\"thoughtSignature\":\"cw\"},{\"functionCall\":{\"name\":\"f\",\"args\":"
+                    "\"thoughtSignature\":\"cw\"},{\"functionCall\":{\"name\":"
+                    "\"f\",\"args\":"
                     "{\"a\":1}}},{\"text\":\"\",\"thoughtSignature\":\"dA\"}]},"
                     "\"finishReason\":\"STOP\"}]}") &&
               google_wire.decode_end(&decoder);

@@ -10,11 +10,13 @@ TEST(read_errors)
     static const struct {
         const char *body, *message, *type, *code;
     } rows[] = {
-        {"{\"error\":{\"code\":429,\"message\":\"slow\",\"status\":\"RESOURCE_EXHAUSTED\"}}",
+        {"{\"error\":{\"code\":429,\"message\":\"slow\",\"status\":\"RESOURCE_"
+         "EXHAUSTED\"}}",
          "slow", "RESOURCE_EXHAUSTED", ""},
         {"[{\"error\":{\"code\":400,\"message\":\"bad "
          "\\\"key\\\"\",\"status\":\"INVALID_ARGUMENT\","
-         "\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":"
+         "\"details\":[{\"@type\":\"type.googleapis.com/"
+         "google.rpc.ErrorInfo\",\"reason\":"
          "\"API_KEY_INVALID\"}]}}]",
          "bad \"key\"", "INVALID_ARGUMENT", "API_KEY_INVALID"},
         {"{\"error\":{\"status\":\"INTERNAL\"}}", "INTERNAL", "INTERNAL", ""},
@@ -52,8 +54,10 @@ TEST(retry_delay)
         int64_t ms = -1;
         check_note("%s", rows[i].delay);
         snprintf(body, sizeof body,
-                 "{\"error\":{\"code\":429,\"details\":[{\"@type\":\"x.QuotaFailure\"},{\"@type\":"
-                 "\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"%s\"}]}}",
+                 "{\"error\":{\"code\":429,\"details\":[{\"@type\":\"x."
+                 "QuotaFailure\"},{\"@type\":"
+                 "\"type.googleapis.com/"
+                 "google.rpc.RetryInfo\",\"retryDelay\":\"%s\"}]}}",
                  rows[i].delay);
         CHECK(google_retry_delay(parser, &arena, slice_str(body), &ms) == (rows[i].ms >= 0));
         CHECK_EQ_I64(ms, rows[i].ms);

@@ -40,78 +40,133 @@ static const struct {
     const char *model, *in, *out;
 } same[] = {
     {"gemini-2.5-flash",
-     "{\"contents\":[{\"parts\":[{\"text\":\"a \\u00e9\\n\"}]},{\"role\":\"user\",\"parts\":["
-     "{\"text\":\"b\"},{\"text\":\"\"}]},{\"role\":\"model\",\"parts\":[{\"text\":\"c\"}]}],"
+     "{\"contents\":[{\"parts\":[{\"text\":\"a "
+     "\\u00e9\\n\"}]},{\"role\":\"user\",\"parts\":["
+     "{\"text\":\"b\"},{\"text\":\"\"}]},{\"role\":\"model\",\"parts\":[{"
+     "\"text\":\"c\"}]}],"
      "\"system_instruction\":{\"parts\":[{\"text\":\"s\"},{\"text\":\"t\"}]}}",
-     "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"},{\"text\":\"t\"}]},\"contents\":["
-     "{\"role\":\"user\",\"parts\":[{\"text\":\"a \\u00e9\\n\"},{\"text\":\"b\"}]},"
+     "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"},{\"text\":\"t\"}]},"
+     "\"contents\":["
+     "{\"role\":\"user\",\"parts\":[{\"text\":\"a "
+     "\\u00e9\\n\"},{\"text\":\"b\"}]},"
      "{\"role\":\"model\",\"parts\":[{\"text\":\"c\"}]}]}"},
     {"gemini-2.5-flash",
-     "{\"contents\":[{\"parts\":[{\"inline_data\":{\"mime_type\":\"image/png\",\"data\":\"_-8\"}},"
-     "{\"fileData\":{\"fileUri\":\"gs://b/x.pdf\"}},{\"inlineData\":{\"data\":\"/9j/AAAA\"}}]}]}",
-     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\","
-     "\"data\":\"/+8=\"}},{\"fileData\":{\"mimeType\":\"application/pdf\",\"fileUri\":"
-     "\"gs://b/x.pdf\"}},{\"inlineData\":{\"mimeType\":\"image/jpeg\",\"data\":\"/9j/AAAA\"}}]}]}"},
+     "{\"contents\":[{\"parts\":[{\"inline_data\":{\"mime_type\":\"image/"
+     "png\",\"data\":\"_-8\"}},"
+     "{\"fileData\":{\"fileUri\":\"gs://b/"
+     "x.pdf\"}},{\"inlineData\":{\"data\":\"/9j/AAAA\"}}]}]}",
+     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"inlineData\":{"
+     "\"mimeType\":\"image/png\","
+     "\"data\":\"/+8=\"}},{\"fileData\":{\"mimeType\":\"application/"
+     "pdf\",\"fileUri\":"
+     "\"gs://b/x.pdf\"}},{\"inlineData\":{\"mimeType\":\"image/"
+     "jpeg\",\"data\":\"/9j/AAAA\"}}]}]}"},
     {"gemini-3-pro", /* calls, signatures, results in an order of their own */
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"th\",\"thought\":true},{\"text\":"
-     "\"ink\",\"thought\":true},{\"functionCall\":{\"id\":\"x\",\"name\":\"f\",\"args\":{\"a\":1}},"
-     "\"thoughtSignature\":\"c2ln\"},{\"functionCall\":{\"name\":\"g\"}}]},{\"role\":\"function\","
-     "\"parts\":[{\"functionResponse\":{\"name\":\"g\",\"response\":{\"output\":\"{\\\"b\\\":2}\"}}"
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"th\","
+     "\"thought\":true},{\"text\":"
+     "\"ink\",\"thought\":true},{\"functionCall\":{\"id\":\"x\",\"name\":\"f\","
+     "\"args\":{\"a\":1}},"
+     "\"thoughtSignature\":\"c2ln\"},{\"functionCall\":{\"name\":\"g\"}}]},{"
+     "\"role\":\"function\","
+     "\"parts\":[{\"functionResponse\":{\"name\":\"g\",\"response\":{"
+     "\"output\":\"{\\\"b\\\":2}\"}}"
      "},"
-     "{\"functionResponse\":{\"name\":\"f\",\"id\":\"x\",\"response\":{\"error\":\"no\"},\"parts\":"
+     "{\"functionResponse\":{\"name\":\"f\",\"id\":\"x\",\"response\":{"
+     "\"error\":\"no\"},\"parts\":"
      "["
      "{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"AAAA\"}}]}}]}]}",
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"think\",\"thought\":true},"
-     "{\"functionCall\":{\"id\":\"x\",\"name\":\"f\",\"args\":{\"a\":1}},\"thoughtSignature\":"
-     "\"c2ln\"},{\"functionCall\":{\"id\":\"call_0_3\",\"name\":\"g\",\"args\":{}}}]},{\"role\":"
-     "\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"call_0_3\",\"name\":\"g\",\"response\":"
-     "{\"b\":2}}},{\"functionResponse\":{\"id\":\"x\",\"name\":\"f\",\"response\":{\"error\":"
-     "\"no\"},\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"AAAA\"}}]}}]}]}"},
-    {"gemini-3-pro", /* a call without a signature, and a signature without a part */
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"x\",\"name\":\"f\"}"
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"think\","
+     "\"thought\":true},"
+     "{\"functionCall\":{\"id\":\"x\",\"name\":\"f\",\"args\":{\"a\":1}},"
+     "\"thoughtSignature\":"
+     "\"c2ln\"},{\"functionCall\":{\"id\":\"call_0_3\",\"name\":\"g\",\"args\":"
+     "{}}}]},{\"role\":"
+     "\"user\",\"parts\":[{\"functionResponse\":{\"id\":\"call_0_3\",\"name\":"
+     "\"g\",\"response\":"
+     "{\"b\":2}}},{\"functionResponse\":{\"id\":\"x\",\"name\":\"f\","
+     "\"response\":{\"error\":"
+     "\"no\"},\"parts\":[{\"inlineData\":{\"mimeType\":\"image/"
+     "png\",\"data\":\"AAAA\"}}]}}]}]}"},
+    {"gemini-3-pro", /* a call without a signature, and a signature without a
+                        part */
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":"
+     "\"x\",\"name\":\"f\"}"
      "},"
-     "{\"functionCall\":{\"id\":\"y\",\"name\":\"f\"}},{\"text\":\"\",\"thoughtSignature\":\"cw=="
+     "{\"functionCall\":{\"id\":\"y\",\"name\":\"f\"}},{\"text\":\"\","
+     "\"thoughtSignature\":\"cw=="
      "\"}"
      "]}]}",
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"x\",\"name\":\"f\","
-     "\"args\":{}},\"thoughtSignature\":\"skip_thought_signature_validator\"},{\"functionCall\":{"
-     "\"id\":\"y\",\"name\":\"f\",\"args\":{}}},{\"text\":\"\",\"thoughtSignature\":\"cw==\"}]}]}"},
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":"
+     "\"x\",\"name\":\"f\","
+     "\"args\":{}},\"thoughtSignature\":\"skip_thought_signature_validator\"},{"
+     "\"functionCall\":{"
+     "\"id\":\"y\",\"name\":\"f\",\"args\":{}}},{\"text\":\"\","
+     "\"thoughtSignature\":\"cw==\"}]}]}"},
     {"gemini-2.5-pro",
-     "{\"contents\":[{\"parts\":[{\"text\":\"a\"}]}],\"generation_config\":{\"temperature\":0.20,"
-     "\"top_p\":1,\"topK\":40,\"max_output_tokens\":9,\"candidateCount\":2,\"stopSequences\":["
+     "{\"contents\":[{\"parts\":[{\"text\":\"a\"}]}],\"generation_config\":{"
+     "\"temperature\":0.20,"
+     "\"top_p\":1,\"topK\":40,\"max_output_tokens\":9,\"candidateCount\":2,"
+     "\"stopSequences\":["
      "\"x\"],"
-     "\"seed\":7,\"presencePenalty\":0.5,\"frequencyPenalty\":-1,\"responseLogprobs\":true,"
-     "\"logprobs\":3,\"thinkingConfig\":{\"thinkingBudget\":0,\"includeThoughts\":true}}}",
-     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],\"generationConfig\":{"
-     "\"temperature\":0.20,\"topP\":1,\"topK\":40,\"frequencyPenalty\":-1,\"presencePenalty\":0.5,"
-     "\"seed\":7,\"maxOutputTokens\":9,\"candidateCount\":2,\"stopSequences\":[\"x\"],"
-     "\"responseLogprobs\":true,\"logprobs\":3,\"thinkingConfig\":{\"thinkingBudget\":0,"
+     "\"seed\":7,\"presencePenalty\":0.5,\"frequencyPenalty\":-1,"
+     "\"responseLogprobs\":true,"
+     "\"logprobs\":3,\"thinkingConfig\":{\"thinkingBudget\":0,"
+     "\"includeThoughts\":true}}}",
+     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],"
+     "\"generationConfig\":{"
+     "\"temperature\":0.20,\"topP\":1,\"topK\":40,\"frequencyPenalty\":-1,"
+     "\"presencePenalty\":0.5,"
+     "\"seed\":7,\"maxOutputTokens\":9,\"candidateCount\":2,\"stopSequences\":["
+     "\"x\"],"
+     "\"responseLogprobs\":true,\"logprobs\":3,\"thinkingConfig\":{"
+     "\"thinkingBudget\":0,"
      "\"includeThoughts\":true}}}"},
     {"gemini-3.1-flash",
-     "{\"contents\":[{\"parts\":[{\"text\":\"a\"}]}],\"tools\":[{\"functionDeclarations\":[{"
-     "\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"OBJECT\",\"properties\":{"
-     "\"type\":{\"type\":\"STRING\",\"nullable\":true,\"enum\":[\"A\"],\"format\":\"enum\"},\"l\":{"
-     "\"type\":\"ARRAY\",\"minItems\":\"1\",\"items\":{\"any_of\":[{\"type\":\"INTEGER\"}]}}},"
-     "\"required\":[\"l\"],\"propertyOrdering\":[\"l\"]}},{\"name\":\"g\",\"parametersJsonSchema\":"
+     "{\"contents\":[{\"parts\":[{\"text\":\"a\"}]}],\"tools\":[{"
+     "\"functionDeclarations\":[{"
+     "\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"OBJECT\","
+     "\"properties\":{"
+     "\"type\":{\"type\":\"STRING\",\"nullable\":true,\"enum\":[\"A\"],"
+     "\"format\":\"enum\"},\"l\":{"
+     "\"type\":\"ARRAY\",\"minItems\":\"1\",\"items\":{\"any_of\":[{\"type\":"
+     "\"INTEGER\"}]}}},"
+     "\"required\":[\"l\"],\"propertyOrdering\":[\"l\"]}},{\"name\":\"g\","
+     "\"parametersJsonSchema\":"
      "{"
-     "\"type\":\"object\"}}],\"googleSearch\":{}},{\"code_execution\":{}}],\"toolConfig\":{"
-     "\"functionCallingConfig\":{\"mode\":\"ANY\",\"allowedFunctionNames\":[\"f\",\"g\"]}},"
-     "\"generationConfig\":{\"responseMimeType\":\"application/json\",\"responseSchema\":{\"type\":"
-     "\"STRING\"},\"thinkingConfig\":{\"thinkingLevel\":\"LOW\"}},\"serviceTier\":\"flex\"}",
-     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],\"tools\":[{"
-     "\"functionDeclarations\":[{\"name\":\"f\",\"description\":\"d\",\"parametersJsonSchema\":{"
-     "\"type\":\"object\",\"properties\":{\"type\":{\"type\":[\"string\",\"null\"],\"enum\":[\"A\"]"
+     "\"type\":\"object\"}}],\"googleSearch\":{}},{\"code_execution\":{}}],"
+     "\"toolConfig\":{"
+     "\"functionCallingConfig\":{\"mode\":\"ANY\",\"allowedFunctionNames\":["
+     "\"f\",\"g\"]}},"
+     "\"generationConfig\":{\"responseMimeType\":\"application/"
+     "json\",\"responseSchema\":{\"type\":"
+     "\"STRING\"},\"thinkingConfig\":{\"thinkingLevel\":\"LOW\"}},"
+     "\"serviceTier\":\"flex\"}",
+     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],"
+     "\"tools\":[{"
+     "\"functionDeclarations\":[{\"name\":\"f\",\"description\":\"d\","
+     "\"parametersJsonSchema\":{"
+     "\"type\":\"object\",\"properties\":{\"type\":{\"type\":[\"string\","
+     "\"null\"],\"enum\":[\"A\"]"
      "}"
-     ",\"l\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"anyOf\":[{\"type\":\"integer\"}]}}},"
-     "\"required\":[\"l\"]}},{\"name\":\"g\",\"parametersJsonSchema\":{\"type\":\"object\"}}]},{"
-     "\"googleSearch\":{}},{\"code_execution\":{}}],\"toolConfig\":{\"functionCallingConfig\":{"
-     "\"mode\":\"ANY\",\"allowedFunctionNames\":[\"f\",\"g\"]}},\"generationConfig\":{"
-     "\"responseMimeType\":\"application/json\",\"responseJsonSchema\":{\"type\":\"string\"},"
-     "\"thinkingConfig\":{\"thinkingLevel\":\"LOW\"}},\"serviceTier\":\"flex\"}"},
+     ",\"l\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"anyOf\":[{"
+     "\"type\":\"integer\"}]}}},"
+     "\"required\":[\"l\"]}},{\"name\":\"g\",\"parametersJsonSchema\":{"
+     "\"type\":\"object\"}}]},{"
+     "\"googleSearch\":{}},{\"code_execution\":{}}],\"toolConfig\":{"
+     "\"functionCallingConfig\":{"
+     "\"mode\":\"ANY\",\"allowedFunctionNames\":[\"f\",\"g\"]}},"
+     "\"generationConfig\":{"
+     "\"responseMimeType\":\"application/"
+     "json\",\"responseJsonSchema\":{\"type\":\"string\"},"
+     "\"thinkingConfig\":{\"thinkingLevel\":\"LOW\"}},\"serviceTier\":"
+     "\"flex\"}"},
     {"gemini-2.5-flash",
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"executableCode\":{\"code\":\"1\"}}]}],"
-     "\"toolConfig\":{\"functionCallingConfig\":{\"mode\":\"AUTO\"}},\"store\":false}",
-     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"executableCode\":{\"code\":\"1\"}}]}],"
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"executableCode\":{"
+     "\"code\":\"1\"}}]}],"
+     "\"toolConfig\":{\"functionCallingConfig\":{\"mode\":\"AUTO\"}},\"store\":"
+     "false}",
+     "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"executableCode\":{"
+     "\"code\":\"1\"}}]}],"
      "\"store\":false}"},
 };
 
@@ -150,23 +205,28 @@ static const struct {
     {"{\"contents\":[{}],\"generationConfig\":{\"candidateCount\":9}}",
      "generationConfig.candidateCount"},
     {"{\"contents\":[{}],\"generationConfig\":{\"topP\":\"1\"}}", "generationConfig.topP"},
-    {"{\"contents\":[{}],\"generationConfig\":{\"responseModalities\":[\"IMAGE\"]}}",
+    {"{\"contents\":[{}],\"generationConfig\":{\"responseModalities\":["
+     "\"IMAGE\"]}}",
      "generationConfig.responseModalities"},
-    {"{\"contents\":[{}],\"generationConfig\":{\"responseMimeType\":\"text/x.enum\"}}",
+    {"{\"contents\":[{}],\"generationConfig\":{\"responseMimeType\":\"text/"
+     "x.enum\"}}",
      "generationConfig.responseMimeType"},
     {"{\"contents\":[{}],\"cachedContent\":\"cachedContents/x\"}", "cachedContent"},
     {"{\"contents\":[{\"parts\":[{\"text\":7}]}]}", "contents[0].parts[0]"},
     {"{\"contents\":[{\"parts\":[{},{\"inlineData\":{}}]}]}", "contents[0].parts[1]"},
     {"{\"contents\":[{\"parts\":[{\"fileData\":{}}]}]}", "contents[0].parts[0]"},
     {"{\"contents\":[{\"parts\":[{\"functionCall\":{}}]}]}", "contents[0].parts[0]"},
-    {"{\"contents\":[{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":[]}}]}]}",
+    {"{\"contents\":[{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":[]}"
+     "}]}]}",
      "contents[0].parts[0]"},
-    {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"response\":7}}]}]}",
+    {"{\"contents\":[{\"parts\":[{\"functionResponse\":{\"name\":\"f\","
+     "\"response\":7}}]}]}",
      "contents[0].parts[0]"},
     {"{\"contents\":[{}],\"tools\":{}}", "tools"},
     {"{\"contents\":[{}],\"tools\":[{\"functionDeclarations\":[{}]}]}",
      "tools.functionDeclarations.name"},
-    {"{\"contents\":[{}],\"toolConfig\":{\"functionCallingConfig\":{\"mode\":\"X\"}}}",
+    {"{\"contents\":[{}],\"toolConfig\":{\"functionCallingConfig\":{\"mode\":"
+     "\"X\"}}}",
      "toolConfig.functionCallingConfig.mode"},
 };
 
@@ -199,8 +259,10 @@ TEST(light_reading)
 TEST(unknown_names)
 {
     set_up();
-    CHECK(read("{\"contents\":[{\"parts\":[{\"text\":\"a\",\"videoMetadata\":{}}],\"x\":1}],"
-               "\"safetySettings\":[],\"generationConfig\":{\"speech_config\":{},\"y\":null}}"));
+    CHECK(read("{\"contents\":[{\"parts\":[{\"text\":\"a\",\"videoMetadata\":{}}]"
+               ",\"x\":1}],"
+               "\"safetySettings\":[],\"generationConfig\":{\"speech_config\":{},"
+               "\"y\":null}}"));
     const struct llm_word *w = chat.unknown;
     CHECK_EQ_LIT(w->word, "safetySettings");
     CHECK_EQ_LIT(w->next->word, "contents.x");
@@ -346,6 +408,7 @@ TEST(another_dialects_conversation)
     thought->family = FAMILY_ANTHROPIC;
     result = part(PART_TOOL_RESULT, NULL, NULL);
     result->id = SLICE("c1");
+    result->calls = call;
     result->content = part(PART_TEXT, "5 \\\"C\\\"", part(PART_TEXT, "!", NULL));
     put_message(&tail, ROLE_SYSTEM, part(PART_TEXT, "s", NULL));
     put_message(&tail, ROLE_USER, part(PART_TEXT, "u", NULL));
@@ -354,14 +417,17 @@ TEST(another_dialects_conversation)
     put_message(&tail, ROLE_DEVELOPER, part(PART_TEXT, "d", NULL));
     put_message(&tail, ROLE_USER, part(PART_TEXT, "v", NULL));
     CHECK(write_for("gemini", "gemini-2.5-pro"));
-    CHECK_EQ_LIT(
-        buf_view(&body),
-        "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"},{\"text\":\"d\"}]},"
-        "\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"u\"}]},{\"role\":"
-        "\"model\",\"parts\":[{\"text\":\"hm\",\"thought\":true},{\"functionCall\":{\"id\":"
-        "\"c1\",\"name\":\"f\",\"args\":{\"a\":1}}}]},{\"role\":\"user\",\"parts\":[{"
-        "\"functionResponse\":{\"id\":\"c1\",\"name\":\"f\",\"response\":{\"output\":"
-        "\"5 \\\"C\\\"!\"}}},{\"text\":\"v\"}]}]}");
+    CHECK_EQ_LIT(buf_view(&body),
+                 "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"},{\"text\":\"d\"}]},"
+                 "\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"u\"}]},{"
+                 "\"role\":"
+                 "\"model\",\"parts\":[{\"text\":\"hm\",\"thought\":true},{"
+                 "\"functionCall\":{\"id\":"
+                 "\"c1\",\"name\":\"f\",\"args\":{\"a\":1}}}]},{\"role\":\"user\","
+                 "\"parts\":[{"
+                 "\"functionResponse\":{\"id\":\"c1\",\"name\":\"f\",\"response\":{"
+                 "\"output\":"
+                 "\"5 \\\"C\\\"!\"}}},{\"text\":\"v\"}]}]}");
     CHECK_EQ_LIT(writing.dropped->word, "thinking_blocks");
     CHECK(writing.dropped->next == NULL);
     end_chat();
@@ -378,7 +444,8 @@ TEST(instructions_alone_are_the_users)
     end_chat();
 }
 
-/* What cannot be said there: one change to a plain chat, and what comes of it. */
+/* What cannot be said there: one change to a plain chat, and what comes of it.
+ */
 enum change {
     ARGUMENTS,
     NO_CALL,
@@ -404,8 +471,9 @@ enum change {
 static const struct {
     const char *refused, *dropped;
 } changes[CHANGES_N] = {
-    [ARGUMENTS] =
-        {"The arguments of tool call 'c' are not a JSON object, which Gemini models need.", NULL},
+    [ARGUMENTS] = {"The arguments of tool call 'c' are not a JSON object, "
+                   "which Gemini models need.",
+                   NULL},
     [NO_CALL] = {"There is a result of tool call 'c', but no such call before it.", NULL},
     [CUSTOM_CALL] = {"'messages[0].content[0]' (tools) is not supported by gemini/m.", NULL},
     [FOREIGN_BLOCK] = {"'messages[0].content[0]' (content) is not supported by gemini/m.", NULL},

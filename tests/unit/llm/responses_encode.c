@@ -173,6 +173,26 @@ TEST(reasoning_and_its_signature)
     end();
 }
 
+TEST(blocks_of_other_families_are_left_out)
+{
+    begin();
+    emit(START);
+    emit((struct llm_event){.kind = EVENT_PART,
+                            .part_kind = PART_NATIVE,
+                            .family = FAMILY_ANTHROPIC,
+                            .json = SLICE("{\"type\":\"server_tool_use\"}")});
+    emit_text(0, SLICE("{}"));
+    emit((struct llm_event){.kind = EVENT_PART_END});
+    emit_part(PART_TEXT, 1);
+    emit_text(1, SLICE("a"));
+    emit((struct llm_event){.kind = EVENT_PART_END, .part = 1});
+    emit_finish(FINISH_STOP);
+    CHECK_EQ_LIT(names(), "created in_progress output_item.added content_part.added "
+                          "output_text.delta output_text.done content_part.done output_item.done "
+                          "completed ");
+    end();
+}
+
 TEST(what_was_cut_says_so)
 {
     begin();
@@ -217,7 +237,7 @@ TEST(an_error_is_an_error_event_and_a_failed_response)
     buf_reset(&out);
     responses_dialect.put_error_event(&out, 503, &error, SLICE("req-1"));
     CHECK_EQ_LIT(names(), "error failed ");
-    CHECK(has("\"code\":\"server_error\"") && has("\"id\":\"resp_req-1\""));
+    CHECK(has("\"code\":\"server_is_overloaded\"") && has("\"id\":\"resp_req-1\""));
     buf_reset(&out);
     responses_dialect.put_error(&out, 404, &error, SLICE("req-1"));
     CHECK_EQ_LIT(buf_view(&out), "{\"error\":{\"message\":\"no \\\"luck\\\"\",\"type\":"

@@ -64,6 +64,12 @@ enum gw_credential_state gw_credential_aws(struct gw_credential *c, int64_t now_
  * error messages: "the token has expired; last attempt: HTTP 400: invalid_grant". */
 enum gw_credential_state gw_credential_explain(struct gw_credential *c, int64_t now_ns,
                                                char out[CREDENTIAL_TEXT_MAX]);
+/* Any thread: the provider has refused the value although it should be good (401: revoked, or the
+ * machine has slept). It stays in use; the control thread gets a new one soon. */
+void gw_credential_refused(struct gw_credential *c);
+/* Has it been refused since the last call? The control thread's. */
+bool gw_credential_take_refused(struct gw_credential *c);
+
 /* When the value runs out; 0: there is none. */
 int64_t gw_credential_expires(struct gw_credential *c);
 

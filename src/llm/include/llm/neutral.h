@@ -26,6 +26,9 @@ NODISCARD struct llm_text llm_text_of(struct arena *a, struct slice plain);
 /* The text without escapes; .p is NULL without memory, or for an absent text. */
 NODISCARD struct slice llm_text_plain(struct arena *a, struct llm_text t);
 void jw_text(struct json_writer *w, struct llm_text t);
+/* A provider's JSON on one line: a line break, which stands between values only, would end an
+ * event's data. */
+void jw_raw_line(struct json_writer *w, struct slice json);
 #define jw_field_text(w, literal, t) (jw_key(w, literal), jw_text(w, t))
 
 /* Who understands what one of its models has signed or encrypted. */
@@ -154,11 +157,12 @@ struct llm_part {
     struct slice id, name; /* TOOL_CALL; TOOL_RESULT: of the call, name empty if nobody said it */
     /* TOOL_CALL: the arguments, in one of two forms; llm_call_object and llm_call_text give either.
      */
-    struct llm_text arguments; /* the JSON inside a string */
-    struct slice input_json;   /* the object itself */
-    bool custom;               /* TOOL_CALL, TOOL_RESULT: of a tool whose input is free text */
-    bool is_error;             /* TOOL_RESULT */
-    struct llm_part *content;  /* TOOL_RESULT: texts, images, documents */
+    struct llm_text arguments;    /* the JSON inside a string */
+    struct slice input_json;      /* the object itself */
+    bool custom;                  /* TOOL_CALL, TOOL_RESULT: of a tool whose input is free text */
+    bool is_error;                /* TOOL_RESULT */
+    const struct llm_part *calls; /* TOOL_CALL, TOOL_RESULT: the call before this one */
+    struct llm_part *content;     /* TOOL_RESULT: texts, images, documents */
     struct llm_source source;
     struct slice signature;   /* REASONING, as it was minted */
     bool redacted;            /* REASONING: `signature` is the whole of it, encrypted */
@@ -239,8 +243,9 @@ NODISCARD struct slice llm_call_object(struct json_parser *p, struct arena *a,
                                        const struct llm_part *call);
 /* The same inside a string. .inner.p NULL: no memory. */
 NODISCARD struct llm_text llm_call_text(struct arena *a, const struct llm_part *call);
-/* The name of the tool whose call has this id: what a result's own `name` does not say. */
-struct slice llm_call_name(const struct llm_chat *c, struct slice id);
+/* The name of the tool that gave this result: its own, or that of the nearest call before it with
+ * the same id; empty: there is none. */
+struct slice llm_result_name(const struct llm_part *result);
 
 /* Appending to lists that readers build: `tail` points at the list's last `next`. */
 #define LLM_APPEND(tail, item)                                                                     \

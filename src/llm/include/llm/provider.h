@@ -50,6 +50,9 @@ struct llm_provider {
     const char *aws_service; /* that its requests are signed for, or NULL */
 };
 
+/* The header that carries a key, and what stands before the key in its value. */
+struct slice llm_auth_header(enum llm_auth auth, struct slice *ret_before);
+
 /* NULL: no such type. */
 const struct llm_provider *llm_provider_find(struct slice type);
 /* The row for one of its settings ("classic" of azure, "anthropic" of vertex), or `row` itself. */

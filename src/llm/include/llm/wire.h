@@ -54,6 +54,14 @@ struct llm_decoder {
     void *state;                   /* the wire's own, in the arena; NULL at first */
 };
 
+/* What the body of an answer says where answers are jobs that take their time. */
+enum llm_poll {
+    LLM_POLL_DONE,    /* it is the answer, for decode_answer */
+    LLM_POLL_FAILED,  /* so it is, and decode_answer gives the error */
+    LLM_POLL_PENDING, /* ask again */
+    LLM_POLL_BAD,     /* it makes no sense, or there is no memory */
+};
+
 struct llm_wire {
     const char *name;
     enum llm_family family;
@@ -75,7 +83,13 @@ struct llm_wire {
     void (*read_error)(struct json_parser *p, struct arena *a, struct slice body,
                        struct llm_error *ret);
     /* Optional: when to try again, in ms, where an error's body says so rather than a header. */
-    bool (*retry_delay)(struct json_parser *p, struct arena *a, struct slice body, int64_t *ret_ms);
+    bool (*retry_delay)(
+        struct json_parser *p, struct arena *a, struct slice body,
+        int64_t *ret_ms); /* Optional, of wires whose answers are jobs: looks at the body of a 2xx
+                           * answer, to the request and to each GET after it. PENDING: `*ret_path`,
+                           * behind the provider's base path, is what to GET after a while. Such a
+                           * wire has whole answers only, also for clients that stream. */
+    enum llm_poll (*poll)(struct llm_decoder *d, struct slice body, struct slice *ret_path);
 };
 
 /* For decoders: START, once. */
@@ -100,6 +114,8 @@ extern const struct llm_wire google_wire;    /* generateContent */
 extern const struct llm_wire converse_wire;  /* Bedrock */
 extern const struct llm_wire cohere_wire;    /* v2/chat */
 extern const struct llm_wire tgi_wire;       /* TGI's own /generate */
+extern const struct llm_wire runpod_wire;    /* RunPod's jobs around chat completions */
+extern const struct llm_wire replicate_wire; /* Replicate's predictions */
 
 /* Google says in the body of a 429 or 503, not in a header, how long to wait: google.rpc.RetryInfo.
  * Whole milliseconds, rounded up. False: it does not say. */
