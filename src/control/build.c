@@ -271,12 +271,29 @@ static void set_timeouts(struct gw_timeouts *t, const struct config_timeouts *ow
         t->ns[i] = pairs[i][0] >= 0 ? pairs[i][0] : pairs[i][1];
 }
 
+static void set_lacks(unsigned char lack[FEATURES_N], const struct config_list *names,
+                      enum llm_lack what)
+{
+    enum llm_feature f;
+    for (size_t i = 0; i < names->n; i++) {
+        if (llm_feature_find(names->item[i], &f))
+            lack[f] = (unsigned char)what;
+    }
+}
+
+static void default_lacks(unsigned char lack[FEATURES_N])
+{
+    for (unsigned f = 0; f < FEATURES_N; f++)
+        lack[f] = (unsigned char)llm_feature_lack((enum llm_feature)f);
+}
+
 static void build_provider(struct build *b, const struct config_provider *c, struct gw_provider *p)
 {
     p->name = copy(b, c->name);
     p->row = llm_provider_find(c->type);
     p->row = llm_provider_variant(p->row, c->cloud.surface);
     p->row = llm_provider_variant(p->row, c->cloud.publisher);
+    p->row = llm_provider_variant(p->row, c->cloud.body);
     p->client_key = slice_is(c->api_key, "client");
     b->snapshot->wants_client_key |= p->client_key;
     p->gated = c->max_inflight > 0;
@@ -284,6 +301,9 @@ static void build_provider(struct build *b, const struct config_provider *c, str
     p->models_n = c->models.n;
     set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
     p->fields = provider_fields(b, c, p);
+    default_lacks(p->lack);
+    set_lacks(p->lack, &c->drop_unsupported, LACK_DROP);
+    set_lacks(p->lack, &c->refuse_unsupported, LACK_REFUSE);
     provider_credential(b, c, p);
     if (p->gated) {
         p->gate = gate_get(arena_printf(b->arena, "provider/%.*s", SLICE_ARG(c->name)));
@@ -301,6 +321,7 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
     struct slice path = arena_printf(b->arena, "%s/%.*s.sock", b->run_dir, SLICE_ARG(c->name));
     p->name = copy(b, c->name);
     p->row = llm_provider_find(SLICE("llama-server"));
+    default_lacks(p->lack);
     p->engine = p->gated = true;
     p->base_path = SLICE("/v1");
     op_targets(b, p);

@@ -294,6 +294,21 @@ static const struct config_row provider_rows[] = {
     {ROW("models", ROW_TEXTS, config_provider, models), .max = 4096, .check = syntax_alias,
      .help = "Models that this provider has, so that clients may ask for them by their bare names.",
      .example = "[gpt-4o, gpt-4o-mini]"},
+    {ROW("drop_unsupported", ROW_TEXTS, config_provider, drop_unsupported), .max = 64,
+     .check = syntax_feature,
+     .help = "Features of requests that are left out, and named in `x-weir-dropped`, where the "
+             "provider lacks them, though they are refused by default: `temperature`, `top_p`, "
+             "`top_k`, `penalties`, `logit_bias`, `n`, `stop`, `logprobs`, `tools`, "
+             "`custom_tools`, `hosted_tools`, `tool_choice`, `parallel`, `json_object`, "
+             "`json_schema`, `image`, `image_url`, `audio`, `video`, `document`, `file_id`, "
+             "`native_part`, `prefill`, `citations`, `modalities`.",
+     .example = "[hosted_tools, parallel]"},
+    {ROW("refuse_unsupported", ROW_TEXTS, config_provider, refuse_unsupported), .max = 64,
+     .check = syntax_feature,
+     .help = "The other way round, for what is left out by default: `seed`, `strict`, `effort`, "
+             "`signature`, `verbosity`, `user`, `metadata`, `service_tier`, `cache`, `store`, "
+             "`name`.",
+     .example = "[seed]"},
     {ROW("timeouts", ROW_SECTION, config_provider, timeouts), .section = &timeouts,
      .flags = ROW_INHERIT, .help = "Instead of those in `timeouts`.",
      .example = "{first_token: 20s}"},

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "llm/neutral.h"
 #include "base/hash.h"
 
 #define NAME_MAX_BYTES  64
@@ -344,6 +345,12 @@ const char *syntax_vertex_publisher(struct slice s)
 {
     bool known = slice_is(s, "google") || slice_is(s, "anthropic") || slice_is(s, "openapi");
     return known ? NULL : "is none of `google`, `anthropic` and `openapi`";
+}
+
+const char *syntax_feature(struct slice s)
+{
+    enum llm_feature f;
+    return llm_feature_find(s, &f) ? NULL : "is no feature of requests";
 }
 
 const char *syntax_sagemaker_body(struct slice s)

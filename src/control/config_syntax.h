@@ -25,6 +25,7 @@ const char *syntax_cloud_id(struct slice s);    /* of a project, a tenant, a cli
 const char *syntax_azure_surface(struct slice s);
 const char *syntax_vertex_publisher(struct slice s);
 const char *syntax_sagemaker_body(struct slice s);
+const char *syntax_feature(struct slice s);
 
 /* Is an address that passed syntax_address reachable from this machine alone? */
 bool syntax_address_is_local(struct slice s);

@@ -65,6 +65,9 @@ static const char *from_env(const char *name)
 struct config *service_load(const struct service_options *options, struct buf *errors)
 {
     static const char *const own_paths[] = {"/v1/chat/completions",
+                                            "/v1/responses",
+                                            "/v1/messages",
+                                            "/v1/messages/count_tokens",
                                             "/v1/completions",
                                             "/v1/embeddings",
                                             "/v1/models",

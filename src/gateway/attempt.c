@@ -125,6 +125,7 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     a->started_ns = net_now(&x->worker->loop);
     a->strip_usage = x->request.stream && !x->request.wants_usage;
     buf_init(&a->prelude, (size_t)1 << 20);
+    buf_init(&a->inner, (size_t)x->snapshot->limits.event_bytes);
     timer_init(&a->look, relay_look_again);
     x->attempts[x->attempts_n++] = a;
     x->attempt = a;
@@ -192,6 +193,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
     leave_gate(a);
     block_free(&w->loop.blocks, &a->held);
     buf_done(&a->prelude);
+    buf_done(&a->inner);
     translate_done(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
 }

@@ -35,6 +35,7 @@ struct attempt {
     struct block held;  /* what cannot be passed on yet: part of an event, or a whole body */
     struct slice whole; /* a body that came in one piece, in the read window */
     struct buf prelude; /* events before the first content: held while another target may answer */
+    struct buf inner; /* what came inside another framing, SageMaker's, and is no whole event yet */
     size_t scanned;
     struct llm_repeat *repeat;       /* NULL before the first content */
     struct translation *translation; /* NULL: OpenAI's chat on both sides */

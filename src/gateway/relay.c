@@ -122,12 +122,12 @@ static bool is_move(struct attempt *a, const struct http_head *h)
     return a->request.target.p != NULL;
 }
 
-/* The Content-Type of this wire's streams. */
-static struct slice framing_type(const struct attempt *a)
+/* Is the stream in AWS's framing? */
+static bool is_aws(const struct attempt *a)
 {
     const struct translation *t = a->translation;
-    bool aws = t != NULL && t->decoder.wire->framing == FRAMING_EVENT_STREAM;
-    return aws ? SLICE("application/vnd.amazon.eventstream") : SLICE("text/event-stream");
+    return a->target.provider->row->quirks & QUIRK_SAGEMAKER ||
+           (t != NULL && t->decoder.wire->framing == FRAMING_EVENT_STREAM);
 }
 
 static enum answer_kind kind_of(struct attempt *a, const struct http_head *h)
@@ -139,7 +139,8 @@ static enum answer_kind kind_of(struct attempt *a, const struct http_head *h)
         return ANSWER_MOVED;
     if (h->status < 200 || h->status >= 300)
         return ANSWER_ERROR;
-    if (media_type_is(type, framing_type(a)))
+    if (media_type_is(type, is_aws(a) ? SLICE("application/vnd.amazon.eventstream")
+                                      : SLICE("text/event-stream")))
         return a->exchange->request.stream ? ANSWER_STREAM : ANSWER_UNKNOWN;
     bool json = type.n == 0 || media_type_is(type, SLICE("application/json")) ||
                 media_type_is(type, SLICE("application/problem+json"));
@@ -374,34 +375,57 @@ static bool flush_out(struct attempt *a, bool end)
     return ok;
 }
 
-/* Whole events off `*in`. False: the attempt is over. */
+static bool relay_all_sse(struct attempt *a, struct slice *in)
+{
+    struct sse_event ev;
+    while (sse_next(in, &a->scanned, &a->exchange->worker->events, &ev)) {
+        if (!relay_sse(a, &ev))
+            return false;
+    }
+    return true;
+}
+
+/* A piece of the container's own stream, which SageMaker cuts anywhere; or why it broke off. */
+static bool relay_payload(struct attempt *a, const struct aws_event *ev)
+{
+    struct exchange *x = a->exchange;
+    struct llm_error e;
+    if (ev->kind != AWS_EVENT) {
+        openai_read_error(x->worker->json, &x->arena, aws_event_data(ev, &x->worker->events), &e);
+        conclude_upstream_error(a, &e);
+        return false;
+    }
+    buf_slice(&a->inner, ev->payload);
+    struct slice in = buf_view(&a->inner);
+    if (a->inner.failed) {
+        conclude_with(a, GW_UPSTREAM_TOO_LARGE, "one event of the stream");
+        return false;
+    }
+    if (!relay_all_sse(a, &in))
+        return false;
+    buf_consume(&a->inner, a->inner.n - in.n);
+    return true;
+}
+
+/* Whole events of AWS's framing off `*in`. False: the attempt is over. */
 static bool relay_aws(struct attempt *a, struct slice *in)
 {
+    bool outer = a->target.provider->row->quirks & QUIRK_SAGEMAKER;
     struct buf *scratch = &a->exchange->worker->events;
     struct aws_event ev;
     enum aws_event_result r;
     while ((r = aws_event_next(in, &ev)) == AWS_EVENT_GOT) {
-        struct slice event_data = aws_event_data(&ev, scratch);
-        if (!a->done && !relay_translated(a, aws_event_name(&ev), event_data, SLICE_NONE))
+        bool ok = outer     ? relay_payload(a, &ev)
+                  : a->done ? true
+                            : relay_translated(a, aws_event_name(&ev), aws_event_data(&ev, scratch),
+                                               SLICE_NONE);
+        if (!ok)
             return false;
     }
     if (r == AWS_EVENT_MORE)
         return true;
     conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its event stream is damaged");
     return false;
-}
-
-static bool relay_events(struct attempt *a, struct slice *in)
-{
-    const struct translation *t = a->translation;
-    struct sse_event ev;
-    if (t != NULL && t->decoder.wire->framing == FRAMING_EVENT_STREAM)
-        return relay_aws(a, in);
-    while (sse_next(in, &a->scanned, &a->exchange->worker->events, &ev)) {
-        if (!relay_sse(a, &ev))
-            return false;
-    }
-    return true;
 }
 
 static void relay_stream(struct attempt *a, struct slice data)
@@ -419,7 +443,7 @@ static void relay_stream(struct attempt *a, struct slice data)
         held->n += data.n;
         in = slice_of(held->p, held->n);
     }
-    if (!relay_events(a, &in))
+    if (!(is_aws(a) ? relay_aws(a, &in) : relay_all_sse(a, &in)))
         return;
     if (in.n > (size_t)x->snapshot->limits.event_bytes) {
         conclude_with(a, GW_UPSTREAM_TOO_LARGE, "one event of the stream");

@@ -82,8 +82,7 @@ static enum gw_error write_anew(struct attempt *a, struct translation *t)
                             .model = a->target.model,
                             .out = &t->body,
                             .bad = &bad};
-    for (unsigned f = 0; f < FEATURES_N; f++)
-        w.lack[f] = (unsigned char)llm_feature_lack((enum llm_feature)f);
+    memcpy(w.lack, a->target.provider->lack, sizeof w.lack);
     buf_init(&t->body, BODY_MAX);
     if (!buf_reserve(&t->body, x->request.body.n + x->request.body.n / 8 + 512))
         return GW_NO_MEMORY;
@@ -123,6 +122,25 @@ static void set_up(struct attempt *a, struct translation *t, const struct llm_wi
                                       .json = x->worker->json_aside};
 }
 
+static enum gw_error no_operation(struct attempt *a, enum llm_op op)
+{
+    struct exchange *x = a->exchange;
+    x->message = arena_printf(&x->arena, SLICE_FMT " has no %s for clients of this dialect.",
+                              SLICE_ARG(a->target.provider->name), llm_op_name(op));
+    return GW_NO_OPERATION;
+}
+
+/* What only the provider that stored it can serve. */
+static enum gw_error refuse_pinned(struct exchange *x)
+{
+    x->param = slice_str(x->request.pinned);
+    x->message = arena_printf(&x->arena,
+                              "'%s' means what one provider has stored; ask for a single model of "
+                              "that provider, or send the whole conversation.",
+                              x->request.pinned);
+    return GW_PINNED;
+}
+
 /* Where the operation is found at the provider. */
 static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
 {
@@ -131,11 +149,10 @@ static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
     enum llm_op op = x->request.op;
     if (op == LLM_COMPLETIONS && wire != &openai_wire)
         op = LLM_CHAT;
-    struct slice path = wire->path(&x->arena, p->row, op, a->target.model, x->request.stream);
+    struct slice path =
+        llm_wire_path(wire, &x->arena, p->row, op, a->target.model, x->request.stream);
     if (path.p == NULL) {
-        x->message = arena_printf(&x->arena, "%s is not to be had from " SLICE_FMT ".",
-                                  llm_op_name(op), SLICE_ARG(p->name));
-        return GW_UNSUPPORTED;
+        return no_operation(a, op);
     }
     const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
     a->request.target = arena_printf(
@@ -148,7 +165,7 @@ static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
 static enum gw_error openai_target(struct attempt *a)
 {
     const struct gw_provider *p = a->target.provider;
-    if (p->row->quirks & QUIRK_MODEL_IN_PATH || p->api_version.n > 0)
+    if (p->row->quirks & (QUIRK_MODEL_IN_PATH | QUIRK_SAGEMAKER) || p->api_version.n > 0)
         return find_target(a, &openai_wire);
     a->request.target = p->op_target[a->exchange->request.op];
     return GW_OK;
@@ -176,16 +193,17 @@ enum gw_error translate_request(struct attempt *a)
     enum gw_error e = find_target(a, wire);
     if (e != GW_OK)
         return e;
+    if (x->request.pinned != NULL && x->model != NULL && x->model->targets_n > 1)
+        return refuse_pinned(x);
     if (t->raw)
         return llm_rename_model(&x->arena, &x->request, a->target.provider->row, a->target.model,
                                 &a->body)
                    ? GW_OK
                    : GW_NO_MEMORY;
-    if (x->request.op == LLM_EMBEDDINGS || x->request.op == LLM_COUNT_TOKENS) {
-        x->message = arena_printf(&x->arena, "%s is not to be had from " SLICE_FMT ".",
-                                  llm_op_name(x->request.op), SLICE_ARG(a->target.provider->name));
-        return GW_UNSUPPORTED;
-    }
+    if (x->request.op == LLM_EMBEDDINGS || x->request.op == LLM_COUNT_TOKENS)
+        return no_operation(a, x->request.op);
+    if (x->request.pinned != NULL)
+        return refuse_pinned(x);
     e = read_chat(x);
     return e == GW_OK ? write_anew(a, t) : e;
 }

@@ -87,6 +87,22 @@ const char *llm_feature_name(enum llm_feature f, enum llm_dialect_id dialect)
     return features[f].name[dialect];
 }
 
+bool llm_feature_find(struct slice name, enum llm_feature *ret)
+{
+    static const char *const names[FEATURES_N] = {
+#define X(id, action, chat, responses, anthropic, google) #id,
+        LLM_FEATURES(X)
+#undef X
+    };
+    for (unsigned f = 0; f < FEATURES_N; f++) {
+        if (!slice_eq_nocase(name, slice_str(names[f])))
+            continue;
+        *ret = (enum llm_feature)f;
+        return true;
+    }
+    return false;
+}
+
 enum llm_lack llm_feature_lack(enum llm_feature f)
 {
     return features[f].lack;

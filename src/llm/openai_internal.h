@@ -24,8 +24,8 @@ static inline struct llm_span llm_span_of(const struct json_doc *d, uint32_t key
     return (struct llm_span){k->off, k->end, v->off, v->end};
 }
 
-/* What the document, an event or an answer, says: as openai_scan_event, with `done` and `usage_only`
- * left to the caller. */
+/* What the document, an event or an answer, says: as openai_scan_event, with `done` and
+ * `usage_only` left to the caller. */
 NODISCARD bool openai_scan_doc(const struct json_doc *d, struct arena *a,
                                const struct llm_provider *provider, struct llm_scan *ret);
 

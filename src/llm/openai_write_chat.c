@@ -87,7 +87,8 @@ static bool put_document(struct llm_writing *w, struct json_writer *j, const str
         jw_close(j, '}');
         return true;
     }
-    bool own_file = s->file_id.n > 0 && w->chat->dialect == DIALECT_RESPONSES && is_openai(w);
+    bool openai = w->chat->dialect == DIALECT_RESPONSES || w->chat->dialect == DIALECT_OPENAI;
+    bool own_file = s->file_id.n > 0 && openai && is_openai(w);
     if (s->data.p == NULL && !own_file)
         return llm_lacks_part(w, s->file_id.n > 0 ? FEATURE_FILE_ID : FEATURE_DOCUMENT, p);
     open_part(j, "file");

@@ -66,6 +66,13 @@ static const struct llm_provider providers[] = {
         .aws_service = "bedrock",
     },
     {
+        .type = "sagemaker",
+        .auth = LLM_AUTH_AWS,
+        .quirks = QUIRK_SAGEMAKER | TEMPLATED,
+        .about = "AWS SageMaker; models are the names of endpoints",
+        .aws_service = "sagemaker",
+    },
+    {
         .type = "cohere",
         .wire = &cohere_wire,
         .base_url = "https://api.cohere.com/v2",
@@ -294,6 +301,14 @@ static const struct {
          .type = "vertex",
          .auth = LLM_AUTH_GOOGLE_TOKEN,
          .quirks = QUIRK_NO_DEVELOPER,
+     }},
+    {"tgi",
+     {
+         .type = "sagemaker",
+         .wire = &tgi_wire,
+         .auth = LLM_AUTH_AWS,
+         .quirks = QUIRK_SAGEMAKER,
+         .aws_service = "sagemaker",
      }},
     {"classic",
      {

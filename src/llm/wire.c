@@ -61,6 +61,16 @@ bool llm_lacks_part(struct llm_writing *w, enum llm_feature f, const struct llm_
                       SLICE_ARG(w->model));
 }
 
+struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
+                           const struct llm_provider *provider, enum llm_op op, struct slice model,
+                           bool stream)
+{
+    if (!(provider->quirks & QUIRK_SAGEMAKER))
+        return wire->path(a, provider, op, model, stream);
+    return arena_printf(a, "/endpoints/" SLICE_FMT "/invocations%s", SLICE_ARG(model),
+                        stream ? "-response-stream" : "");
+}
+
 static void emit(struct llm_decoder *d, const struct llm_event *e)
 {
     if (!d->ended)

@@ -33,7 +33,8 @@ static const struct target {
 } targets[] = {
     {"openai", &openai_wire, "openai"},      {"anthropic", &anthropic_wire, "anthropic"},
     {"google", &google_wire, "gemini"},      {"responses", &responses_wire, "openai-responses"},
-    {"converse", &converse_wire, "bedrock"},
+    {"converse", &converse_wire, "bedrock"}, {"cohere", &cohere_wire, "cohere"},
+    {"tgi", &tgi_wire, "sagemaker"},
 };
 
 #define FOLDER GOLDEN_DIR "/translate/"
@@ -440,7 +441,8 @@ static void put_answer(struct told *t, bool ok)
         t->encoder.dialect->put_error(&body, r->error_status, &r->error, SLICE("req-0"));
     else if (ok && r->whole)
         t->encoder.dialect->write_answer(&t->encoder, r);
-    if (body.failed)
+    CHECK(!body.failed);
+    if (t->encoder.bad)
         buf_lit(&t->out, "// cannot be said in this dialect\n");
     else if (body.n > 0)
         put_pretty(&t->out, t->json, buf_view(&body));
@@ -630,12 +632,16 @@ TEST(streams_say_what_whole_answers_say)
     expect_none_broken();
 }
 
-/* Arguments without their spaces: some dialects carry them as an object. */
+/* Arguments without spaces and line ends: some dialects carry them as an object. */
 static void put_arguments(struct buf *out, struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] != ' ')
+        bool escape = s.p[i] == '\\' && i + 1 < s.n;
+        if (escape && s.p[i + 1] != 'n')
+            buf_append(out, s.p + i, 2);
+        else if (!escape && s.p[i] != ' ')
             buf_char(out, s.p[i]);
+        i += escape;
     }
 }
 
@@ -751,6 +757,23 @@ TEST(errors)
         for (size_t k = 0; k < ARRAY_LEN(dialects); k++)
             check_error(stem, from, dialects[k], (unsigned)status, buf_view(&body));
         buf_done(&body);
+    }
+    globfree(&files);
+}
+
+/* Every output belongs to an input that is still there. */
+TEST(outputs)
+{
+    glob_t files;
+    golden_find(FOLDER "*.to-*", &files);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        const char *path = files.gl_pathv[i];
+        char json[512], sse[512];
+        int stem = (int)(strstr(path, ".to-") - path);
+        snprintf(json, sizeof json, "%.*s.json", stem, path);
+        snprintf(sse, sizeof sse, "%.*s.sse", stem, path);
+        if (access(json, F_OK) != 0 && access(sse, F_OK) != 0)
+            golden_absent(path);
     }
     globfree(&files);
 }

@@ -67,13 +67,6 @@ def normal(request):
     return {name: value for name, value in request.items() if value is not None}
 
 
-def without_system(request):
-    """Messages without the system's, and the system's texts."""
-    system = [p["text"] for m in request["messages"] if m["role"] == "system" for p in m["parts"]]
-    rest = [m for m in request["messages"] if m["role"] != "system"]
-    return {**request, "messages": merged(rest)}, system
-
-
 def difference(got, want, path="$"):
     """Where two values differ, as text; None: nowhere."""
     if isinstance(got, dict) and isinstance(want, dict):

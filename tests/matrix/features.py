@@ -65,7 +65,6 @@ class Feature:
 
 
 ANSWER = answering({"text": SAID})
-CALLS = (asking(tools=[WEATHER, CLOCK]),)
 THOUGHT = {"reasoning": "First \"think\",\nthen answer: 東京."}
 
 

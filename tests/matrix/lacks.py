@@ -39,13 +39,16 @@ REFUSED = rows(
                "format object": "outputConfig.textFormat takes a schema",
                "custom": "tools take JSON objects only"}),
     (COHERE, {"n": "one answer for each request", "document": "documents are texts",
-              "parallel": "no switch for parallel calls", "choice named": "REQUIRED and NONE only",
+              "parallel": "no switch for parallel calls",
               "custom": "functions take JSON objects only"}),
     (TGI, {"citations": "no citations of documents"}),
 )
+CLIENTS = ("openai", "responses", "anthropic", "google")
 THERE = {("openai", "tgi", "custom"): ("functions only", TGI[0])} | {
-    (dialect, "tgi", "document"): ("images are the only media", TGI[0])
-    for dialect in ("openai", "responses", "anthropic", "google")}
+    (dialect, "tgi", need): (why, TGI[0]) for dialect in CLIENTS for need, why in (
+        ("document", "images are the only media"),
+        ("format schema", "a response_format of its own, which Weir does not write"),
+        ("format object", "a response_format of its own, which Weir does not write"))}
 REFUSED[("responses", "tgi", "custom")] = ("functions only", TGI[0])
 DROPPED = rows(
     (CHAT, {"part cache": "what is cached is the provider's choice"}),
@@ -55,21 +58,23 @@ DROPPED = rows(
               "part cache": "caches are objects of their own"}),
     (BEDROCK, {"seed": "no seed", "cache_key": "the cache has markers, no keys",
                "user": "no name of an end user"}),
-    (COHERE, {"user": "no name of an end user", "tier": "a priority, but no tiers",
-              "cache_key": "no cache to steer", "part cache": "no cache to steer"}),
+    (COHERE, {"user": "no name of an end user", "cache_key": "no cache to steer",
+              "part cache": "no cache to steer"}),
 )
 SILENT = rows(
     (CHAT, {"reasoning": "reasoning is not shown", "signature": "reasoning is not shown"}),
     (GEMINI, {"refusal": "a reason, but no text", "limits": "not said"}),
     (BEDROCK, {"refusal": "a reason, but no text", "limits": "not said"}),
-    (COHERE, {"limits": "not said in these terms", "filter": "no such reason to finish", "signature": "reasoning is not signed"}),
-    (TGI, {"limits": "there are none", "reasoning": "reasoning is not told apart", "signature": "reasoning is not told apart",
-           "filter": "no such reason to finish"}),
+    (COHERE, {"limits": "not said in these terms", "filter": "no such reason to finish",
+              "signature": "reasoning is not signed"}),
+    (TGI, {"limits": "there are none", "filter": "no such reason to finish",
+           "reasoning": "reasoning is not told apart",
+           "signature": "reasoning is not told apart"}),
 )
 IGNORED = {("openai", "tgi", need): ("unknown members are skipped", TGI[0])
            for need in ("effort", "cache_key", "parallel", "user", "tier")}
 DROPPED |= {(dialect, "tgi", need): ("no such member", TGI[0])
-            for dialect in ("responses", "anthropic", "google")
+            for dialect in CLIENTS[1:]
             for need in ("effort", "cache_key", "tier", "part cache")}
 MOVED = rows(
     (MESSAGES, {"system middle": "a user's text, for models that take no system between turns"}),

@@ -36,10 +36,14 @@ def table(results, dialect):
 
 def facts(title, rows):
     lines = ["", f"## {title}", "", "| provider | | why | source |", "|---|---|---|---|"]
-    for (wire, need), (why, source) in sorted(rows.items()):
-        if wire in WIRES:
-            lines.append(f"| {wire} | {need} | {why} | {source} |")
+    for key, (why, source) in sorted(merged(rows).items()):
+        lines.append(f"| {key[0]} | {key[1]} | {why} | {source} |")
     return lines
+
+
+def merged(rows):
+    """The rows without the dialects that some are for."""
+    return {key[-2:]: row for key, row in rows.items()}
 
 
 def document(results):
@@ -48,6 +52,7 @@ def document(results):
         lines += [f"## Clients of {TITLES[dialect]}", "", *table(results, dialect), ""]
     lines.pop()
     lines += facts("Refused", lacks.REFUSED) + facts("Left out and named", lacks.DROPPED)
+    lines += facts("Refused by the provider", lacks.THERE)
     lines += facts("Ignored there", lacks.IGNORED) + facts("Never in an answer", lacks.SILENT)
     lines += facts("Said in another place", lacks.MOVED)
     return "\n".join(lines) + "\n"

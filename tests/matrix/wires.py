@@ -34,6 +34,7 @@ class Wire:
     more: str = ""            # further keys of the provider's configuration
     usage: tuple = ("cached", "written", "reasoning")  # what it says beside input and output
     sequences: str = ""       # an end at a stop sequence is "told" apart, or even "named"
+    plans: bool = False       # what it says before calls is how it came to them: reasoning
     retry_after: bool = True  # a 429 says when to come back
     credential: bool = True   # the key stands in the configuration
     other: tuple = (None, None)
@@ -80,7 +81,7 @@ WIRES = {
                     usage=("cached", "written"), sequences="told", retry_after=False),
     "cohere": Wire(cohere, "cohere", "/v2", r"/v2/chat", BEARER, "command-a-03-2025",
                    "command-a-reasoning-08-2025", usage=("cached",), sequences="told",
-                   retry_after=False),
+                   plans=True, retry_after=False),
     "tgi": Wire(openai, "tgi", "/v1", r"/v1/chat/completions", BEARER, "tgi", "tgi", usage=(),
                 retry_after=False),
 }

@@ -6,7 +6,7 @@ API's documentation.
 
 import json
 
-from canon import dumps, joined, mint, pieces, words
+from canon import dumps, mint, pieces, words
 from strict import Bad, by_type, check, integer, matching, number, text, up_to
 
 CACHE = {"type!": {"ephemeral"}, "ttl": {"5m", "1h"}}

@@ -8,7 +8,7 @@ import json
 import struct
 import zlib
 
-from canon import dumps, joined, mint, pieces, words
+from canon import dumps, joined, mint, pieces
 from strict import Bad, by_type, check, integer, matching, number, one_of, text, up_to
 
 NAME = matching(r"[a-zA-Z0-9_-]{1,64}")

@@ -100,6 +100,16 @@ onEachWire('cross-error-429-then-success', async (wire) => {
   equal((await seen(name)).length, 2);
 });
 
+// What changes the answer's meaning is refused; a hint is left out, and the answer says so.
+throughWeir('cross-what-others-lack', async () => {
+  for (const wire of WIRES.filter((one) => ['anthropic', 'responses'].includes(one))) {
+    const error = await raises(sdk.BadRequestError, () => ask(modelOn(wire, 'plain'), { n: 2 }));
+    equal([error.param, error.code], ['n', 'unsupported_parameter'], wire);
+  }
+  const { data, response } = await ask(modelOn('anthropic', 'plain'), { seed: 7 }).withResponse();
+  equal([response.headers.get('x-weir-dropped'), data.choices[0].message.content], ['seed', WORDS]);
+});
+
 /** [text so far, the error] of a stream that must not end well. */
 async function brokenStream(name) {
   let text = '';

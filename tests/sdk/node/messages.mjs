@@ -135,12 +135,12 @@ test('the-beta-namespace', async () => {
   equal((await seen(name))[0].headers['anthropic-beta'], 'of-tomorrow-2027-01-01');
 });
 
-// Where the provider counts, what it says; nobody else can, and Weir does not guess.
+// Where the provider counts, what it says. Nobody else can, which agents take a 404 for.
 onEachWire('count-tokens', async (wire) => {
   const count = () =>
     shared.messages.countTokens({ model: modelOn(wire, 'plain'), messages: HELLO, tools: TOOLS });
   if (wire === 'anthropic') equal((await count()).input_tokens, 9);
-  else ok((await raises(sdk.BadRequestError, count)).message.includes('count_tokens'));
+  else ok((await raises(sdk.NotFoundError, count)).message.includes('count_tokens'));
 });
 
 throughWeir('models', async () => {

@@ -136,6 +136,18 @@ def cross_error_429_then_success(wire):
     equal(len(seen(name)), 2, "requests")
 
 
+@through_weir
+def cross_what_others_lack():
+    """What changes the answer's meaning is refused; a hint is left out, and the answer says so."""
+    for wire in WIRES:
+        if wire in ("anthropic", "responses"):
+            error = raises(openai.BadRequestError, lambda: ask(model_on(wire, "plain"), n=2))
+            equal((error.param, error.code), ("n", "unsupported_parameter"), wire)
+    raw = client().chat.completions.with_raw_response.create(
+        model=model_on("anthropic", "plain"), messages=HELLO, seed=7)
+    equal((raw.headers["x-weir-dropped"], raw.parse().choices[0].message.content), ("seed", WORDS))
+
+
 def broken_stream(name):
     words = []
     try:

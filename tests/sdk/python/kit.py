@@ -27,7 +27,8 @@ TIMEOUT = 20.0
 SIDE_BY_SIDE = 4
 
 # The providers of the gateway, by the wire that they speak; without Weir none has a name.
-PROVIDERS = {"chat": "compatible", "anthropic": "anthropic", "gemini": "gemini", "responses": "responses"}
+PROVIDERS = {"chat": "compatible", "anthropic": "anthropic", "gemini": "gemini",
+             "responses": "responses"}
 WIRES = os.environ["SDK_WIRES"].split()
 
 cases = []

@@ -8,8 +8,8 @@ import time
 
 import anthropic
 from anthropic import Anthropic, AsyncAnthropic
-from kit import (SLACK, TIMEOUT, WIRES, WORDS, alone, between, case, equal, left_after, model, model_on,
-                 on_each_wire, raises, seen, through_weir, true)
+from kit import (SLACK, TIMEOUT, WIRES, WORDS, alone, between, case, equal, left_after, model,
+                 model_on, on_each_wire, raises, seen, through_weir, true)
 from pydantic import BaseModel
 from said import (ARGUMENTS, CALLS, CITY, LONG, LONG_DIGEST, SCRIPT, THOUGHTS, ZONE, is_large)
 
@@ -196,7 +196,7 @@ def the_beta_namespace():
 
 @on_each_wire
 def count_tokens(wire):
-    """Where the provider counts, what it says; nobody else can, and Weir does not guess."""
+    """Where the provider counts, what it says. Nobody else can, which agents take a 404 for."""
     def count():
         return client().messages.count_tokens(model=model_on(wire, "plain"), messages=HELLO,
                                               system="Be brief.", tools=TOOLS).input_tokens
@@ -204,7 +204,7 @@ def count_tokens(wire):
     if wire == "anthropic":
         equal(count(), 9)
     else:
-        true("count_tokens" in raises(anthropic.BadRequestError, count).api_message, "the reason")
+        true("count_tokens" in raises(anthropic.NotFoundError, count).api_message, "the reason")
 
 
 @through_weir

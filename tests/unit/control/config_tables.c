@@ -78,7 +78,8 @@ TEST(examples_of_sections)
         {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
          "type url client_cert client_key" CLOUD_KEYS},
         {"providers", "providers: {a: {type: vllm, ", "}}",
-         "type api_key headers models timeouts sni ca_file client_cert client_key "
+         "type api_key headers models drop_unsupported refuse_unsupported timeouts sni ca_file "
+         "client_cert client_key "
          "proxy" CLOUD_KEYS},
         {"engines", "engines: {a: {", "}}", "binary args timeouts"},
         {"engines", "engines: {a: {model: x, ", "}}", "model"},

@@ -221,10 +221,7 @@ TEST(arguments_that_are_no_object)
         start();
         check_note("row %zu", i);
         anthropic_dialect.write_answer(&encoder, &answer);
-        CHECK(slice_starts(buf_view(&out),
-                           rows[i].whole
-                               ? SLICE("{\"id\":\"weir-1\",\"type\":\"message\"")
-                               : SLICE("{\"type\":\"error\",\"error\":{\"type\":\"api_error\"")));
+        CHECK(encoder.bad != rows[i].whole);
         stop();
     }
 }

@@ -92,6 +92,21 @@ static void say_start(void)
     "\"\"}]},"                                                                                     \
     "\"finishReason\":\"" reason "\",\"index\":0}]" more ",\"modelVersion\":\"m\"," ID "}"
 
+/* The stream is these frames, as events. */
+static void check_frames(const char *const *frames, size_t n)
+{
+    struct buf want;
+    buf_init(&want, 1 << 16);
+    for (size_t i = 0; i < n; i++) {
+        buf_lit(&want, "data: ");
+        buf_slice(&want, slice_str(frames[i]));
+        buf_lit(&want, "\n\n");
+    }
+    CHECK(!want.failed);
+    CHECK_EQ_SLICE(buf_view(&stream), buf_view(&want));
+    buf_done(&want);
+}
+
 static void say_text_answer(void)
 {
     say_start();
@@ -108,20 +123,18 @@ static void say_text_answer(void)
 
 #define USAGE                                                                                      \
     ",\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,"                   \
-    "\"candidatesTokenCount\":2,\"thoughtsTokenCount\":5,\"totalTokenCount\":"                     \
-    "17}"
+    "\"candidatesTokenCount\":2,\"thoughtsTokenCount\":5,\"totalTokenCount\":17}"
 
 TEST(a_stream)
 {
     begin(&google_dialect);
     say_text_answer();
-    CHECK_EQ_LIT(
-        buf_view(&stream),
-        "data: " PARTS("{\"text\":\"a\\n\"}") "\n\n"
-                                              "data: " PARTS("{\"text\":\"b\"}") "\n\n"
-                                                                                 "data: " LAST(
-                                                                                     "STOP",
-                                                                                     USAGE) "\n\n");
+    static const char *const want[] = {
+        PARTS("{\"text\":\"a\\n\"}"),
+        PARTS("{\"text\":\"b\"}"),
+        LAST("STOP", USAGE),
+    };
+    check_frames(want, ARRAY_LEN(want));
     finish();
 }
 
@@ -130,8 +143,9 @@ TEST(an_array)
     struct json_doc d;
     begin(&google_array_dialect);
     say_text_answer();
-    CHECK_EQ_LIT(buf_view(&stream), "[" PARTS("{\"text\":\"a\\n\"}") ",\r\n" PARTS(
-                                        "{\"text\":\"b\"}") ",\r\n" LAST("STOP", USAGE) "]");
+    static const char want[] = "[" PARTS("{\"text\":\"a\\n\"}") ",\r\n" PARTS(
+        "{\"text\":\"b\"}") ",\r\n" LAST("STOP", USAGE) "]";
+    CHECK_EQ_SLICE(buf_view(&stream), slice_str(want));
     CHECK(json_parse(parser, buf_view(&stream), 0, &d) == JSON_OK);
     finish();
 }
@@ -148,13 +162,12 @@ TEST(calls_are_gathered)
     say(EVENT_PART_END, 1, NULL);
     say_finish(FINISH_TOOLS);
     say(EVENT_END, 0, NULL);
-    CHECK_EQ_LIT(buf_view(&stream),
-                 "data: " PARTS(
-                     "{\"functionCall\":{\"id\":\"c1\",\"name\":\"f\",\"args\":{\"a\":\"x "
-                     "y\\n\"}}}") "\n\n"
-                                  "data: " PARTS("{\"functionCall\":{\"id\":\"c2\",\"name\":\"g\","
-                                                 "\"args\":{}}}") "\n\n"
-                                                                  "data: " LAST("STOP", "") "\n\n");
+    static const char *const want[] = {
+        PARTS("{\"functionCall\":{\"id\":\"c1\",\"name\":\"f\",\"args\":{\"a\":\"x y\\n\"}}}"),
+        PARTS("{\"functionCall\":{\"id\":\"c2\",\"name\":\"g\",\"args\":{}}}"),
+        LAST("STOP", ""),
+    };
+    check_frames(want, ARRAY_LEN(want));
     finish();
 }
 
@@ -200,47 +213,16 @@ TEST(thoughts_and_signatures)
     say(EVENT_PART_END, 3, NULL);
     say_finish(FINISH_STOP);
     say(EVENT_END, 0, NULL);
-    CHECK_EQ_LIT(
-        buf_view(&stream),
-        "data: " PARTS(
-            "{\"text\":\"hm\",\"thought\":true}") "\n\n"
-                                                  "data: " PARTS(
-                                                      "{\"text\":\"\","
-                                                      "\"thought\":true,"
-                                                      "\"thoughtSignature\":"
-                                                      "\"d2Vpci5hbnRocm9waWMuYzJs"
-                                                      "bg=="
-                                                      "\"}") "\n\n"
-                                                             "data: " PARTS(
-                                                                 "{\"functionCall"
-                                                                 "\":{"
-                                                                 "\"id\":\"c\","
-                                                                 "\"name\":"
-                                                                 "\"f\",\"args\":"
-                                                                 "{}},"
-                                                                 "\"thoughtSignat"
-                                                                 "ure\":"
-                                                                 "\"c2ln\"}") "\n"
-                                                                              "\n"
-                                                                              "da"
-                                                                              "ta"
-                                                                              ":"
-                                                                              " " PARTS(
-                                                                                  "{\"te"
-                                                                                  "xt\":"
-                                                                                  "\"\","
-                                                                                  "\"tho"
-                                                                                  "ughtS"
-                                                                                  "ignat"
-                                                                                  "ure\""
-                                                                                  ":\"c2"
-                                                                                  "ln\""
-                                                                                  "}") "\n\n"
-                                                                                       "data:"
-                                                                                       " " LAST(
-                                                                                           "STOP",
-                                                                                           "") "\n"
-                                                                                               "\n");
+    static const char *const want[] = {
+        PARTS("{\"text\":\"hm\",\"thought\":true}"),
+        PARTS("{\"text\":\"\",\"thought\":true,\"thoughtSignature\":"
+              "\"d2Vpci5hbnRocm9waWMuYzJsbg==\"}"),
+        PARTS("{\"functionCall\":{\"id\":\"c\",\"name\":\"f\",\"args\":{}},\"thoughtSignature\":"
+              "\"c2ln\"}"),
+        PARTS("{\"text\":\"\",\"thoughtSignature\":\"c2ln\"}"),
+        LAST("STOP", ""),
+    };
+    check_frames(want, ARRAY_LEN(want));
     finish();
 }
 
@@ -257,15 +239,14 @@ TEST(citations_come_behind_their_text)
     c = (struct llm_citation){.cited.inner = SLICE("on"), .start = -1, .end = -1, .document = 0};
     take(NULL, &e);
     say(EVENT_PART_END, 0, NULL);
-    struct slice text = SLICE("data: " PARTS("{\"text\":\"one\"}") "\n\n");
-    CHECK(slice_starts(buf_view(&stream), text));
-    CHECK_EQ_LIT(
-        slice_from(buf_view(&stream), text.n),
-        "data: " FRAME("\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{\"uri\":"
-                       "\"https://a\",\"title\":\"A\"}},{\"retrievedContext\":{\"text\":\"on\"}}],"
-                       "\"groundingSupports\":[{\"segment\":{\"startIndex\":0,\"endIndex\":3},"
-                       "\"groundingChunkIndices\":[0]},{\"segment\":{},\"groundingChunkIndices\":"
-                       "[1]}]}") "\n\n");
+    static const char *const want[] = {
+        PARTS("{\"text\":\"one\"}"),
+        FRAME("\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{\"uri\":\"https://a\","
+              "\"title\":\"A\"}},{\"retrievedContext\":{\"text\":\"on\"}}],\"groundingSupports\":"
+              "[{\"segment\":{\"startIndex\":0,\"endIndex\":3},\"groundingChunkIndices\":[0]},"
+              "{\"segment\":{},\"groundingChunkIndices\":[1]}]}"),
+    };
+    check_frames(want, ARRAY_LEN(want));
     finish();
 }
 
@@ -277,10 +258,11 @@ TEST(logprobs)
                                         "\"top_logprobs\":[{\"token\":\"b\",\"logprob\":-2}]}")};
     say_start();
     take(NULL, &e);
-    CHECK_EQ_LIT(buf_view(&stream),
-                 "data: " FRAME("\"logprobsResult\":{\"chosenCandidates\":[{\"token\":\"a\","
-                                "\"logProbability\":-1}],\"topCandidates\":[{\"candidates\":[{"
-                                "\"token\":\"b\",\"logProbability\":-2}]}]}") "\n\n");
+    static const char *const want[] = {
+        FRAME("\"logprobsResult\":{\"chosenCandidates\":[{\"token\":\"a\",\"logProbability\":-1}],"
+              "\"topCandidates\":[{\"candidates\":[{\"token\":\"b\",\"logProbability\":-2}]}]}"),
+    };
+    check_frames(want, ARRAY_LEN(want));
     finish();
 }
 

@@ -98,6 +98,7 @@ struct config_provider {
     struct slice api_key;      /* secret; "client": the client's own credential goes upstream */
     struct config_map headers; /* added to every request; values are secret */
     struct config_list models; /* names this provider is known to have, for bare-name resolution */
+    struct config_list drop_unsupported, refuse_unsupported; /* features, by name */
     struct config_timeouts timeouts;
     struct slice sni; /* TLS server name when it differs from the URL's host */
     struct slice ca_file, client_cert, client_key, proxy; /* instead of egress' */

@@ -13,8 +13,12 @@
 #define GW_ERRORS(X)                                                                               \
     X(BAD_REQUEST, 400, T_REQUEST, "bad_request", NO, "The request is malformed.")                 \
     X(INVALID_BODY, 400, T_REQUEST, "invalid_body", NO, "The request body is not acceptable.")     \
-    X(UNSUPPORTED, 400, T_REQUEST, "unsupported_parameter", YES,                                    \
+    X(UNSUPPORTED, 400, T_REQUEST, "unsupported_parameter", YES,                                   \
       "The model cannot do what the request asks for.")                                            \
+    X(PINNED, 400, T_REQUEST, "unsupported_parameter", NO,                                         \
+      "The request refers to what one provider has stored.")                                       \
+    X(NO_OPERATION, 404, T_REQUEST, "unsupported_operation", YES,                                  \
+      "The provider has no such operation.")                                                       \
     X(NO_KEY, 401, T_REQUEST, "missing_api_key", NO,                                               \
       "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.")                    \
     X(BAD_KEY, 401, T_REQUEST, "invalid_api_key", NO, "Incorrect API key provided.")               \

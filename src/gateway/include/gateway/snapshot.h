@@ -9,7 +9,7 @@
 #include "base/strmap.h"
 #include "gateway/credential.h"
 #include "gateway/gate.h"
-#include "llm/openai.h"
+#include "llm/neutral.h"
 #include "net/addr.h"
 #include "net/server.h"
 #include "net/upstream.h"
@@ -48,6 +48,7 @@ struct gw_provider {
     struct slice fields; /* complete lines for every request; in the snapshot's secret box */
     struct gw_credential *credential; /* a reference, or NULL: fixed fields */
     struct slice region, api_version;
+    unsigned char lack[FEATURES_N]; /* enum llm_lack: what becomes of what it cannot do */
     struct gw_timeouts timeouts;
     struct slice *models; /* names it is known to have */
     size_t models_n;

@@ -121,6 +121,8 @@ enum llm_dialect_id {
 };
 const char *llm_feature_name(enum llm_feature f, enum llm_dialect_id dialect);
 enum llm_lack llm_feature_lack(enum llm_feature f);
+/* By the name that the configuration knows it by: "hosted_tools". */
+bool llm_feature_find(struct slice name, enum llm_feature *ret);
 
 /* ---- The request. */
 

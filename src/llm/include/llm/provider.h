@@ -21,6 +21,7 @@ enum llm_quirk {
     QUIRK_OPENAI_PROPER = 1 << 9,     /* OpenAI's own API: store, custom tools, tiers and so on */
     QUIRK_RESPONSES = 1 << 10,        /* speaks OpenAI's Responses beside its own wire */
     QUIRK_MODEL_IN_PATH = 1 << 11, /* the model, here a deployment, stands before the operation */
+    QUIRK_SAGEMAKER = 1 << 13,     /* an endpoint by name; streams inside AWS's framing */
     QUIRK_RAW_PREDICT = 1 << 12,   /* Anthropic's wire in Vertex AI's envelope */
 };
 

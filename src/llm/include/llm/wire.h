@@ -92,6 +92,11 @@ struct llm_wire {
     enum llm_poll (*poll)(struct llm_decoder *d, struct slice body, struct slice *ret_path);
 };
 
+/* wire->path for this provider: SageMaker has one of its own whatever the wire. */
+struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
+                           const struct llm_provider *provider, enum llm_op op, struct slice model,
+                           bool stream);
+
 /* For decoders: START, once. */
 void llm_emit_start(struct llm_decoder *d, struct slice id, struct slice model);
 void llm_emit_part(struct llm_decoder *d, unsigned choice, unsigned part, enum llm_part_kind kind,
