@@ -434,9 +434,8 @@ static uint32_t read_unicode(const char **p, const char *end)
 /* Resolves the byte or escape at `*p` into `out` (up to 4 bytes); returns the end of that. */
 static inline char *unescape_one(const char **p, const char *end, char *out)
 {
-    static const char named[128] = {['b'] = '\b', ['f'] = '\f', ['n'] = '\n',
-                                    ['r'] = '\r', ['t'] = '\t', ['"'] = '"',
-                                    ['\\'] = '\\', ['/'] = '/'};
+    static const char named[128] = {['b'] = '\b', ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r',
+                                    ['t'] = '\t', ['"'] = '"',  ['\\'] = '\\', ['/'] = '/'};
     if (**p != '\\') {
         *out++ = *(*p)++;
         return out;

@@ -265,13 +265,31 @@ static void let_through(struct llm_sequencer *s)
     }
 }
 
+/* The sequencer of this choice, made where it is missing; NULL: no memory. */
+static struct llm_sequencer *sequencer_of(struct llm_sequencer *first, unsigned choice)
+{
+    struct llm_sequencer **at = &first;
+    while (*at != NULL && (*at)->choice != choice)
+        at = &(*at)->next;
+    if (*at != NULL)
+        return *at;
+    *at = arena_new(first->arena, struct llm_sequencer);
+    if (*at != NULL)
+        **at = (struct llm_sequencer){
+            .emit = first->emit, .ctx = first->ctx, .arena = first->arena, .choice = choice};
+    return *at;
+}
+
 void llm_sequence(void *sequencer, const struct llm_event *e)
 {
-    struct llm_sequencer *s = sequencer;
-    if (s->failed)
+    struct llm_sequencer *first = sequencer;
+    struct llm_sequencer *s = first->failed ? NULL : sequencer_of(first, e->choice);
+    if (s == NULL) {
+        first->failed = true;
         return;
+    }
     if (of_a_part(e) && (s->is_open ? e->part != s->open : s->waiting != NULL)) {
-        s->failed = !wait_for_turn(s, e);
+        first->failed = !wait_for_turn(s, e);
         return;
     }
     pass(s, e);

@@ -102,7 +102,7 @@ static void emit_part(struct piece *x, enum llm_part_kind kind, struct slice id,
 
 static void end_call(struct piece *x)
 {
-    struct buf *b = scratch(x, 2 * GOOGLE_PATH_MAX);
+    struct buf *b = scratch(x, (size_t)2 * GOOGLE_PATH_MAX);
     if (b == NULL) {
         x->all->failed = true;
         return;

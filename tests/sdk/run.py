@@ -85,7 +85,8 @@ class Program:
 def programs(args):
     """The programs that are wanted; installs what is missing, all at the same time."""
     wanted = [(client, wire, language, needs) for client, wire, languages, needs in CLIENTS
-              for language in languages if re.search(args.only, f"{client}-{language}")]
+              for language in languages if re.search(args.only, f"{client}-{language}")
+              and not (args.direct and client == "openai")]
     kinds = {(language, needs if language == "python" else "") for _, _, language, needs in wanted}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         ready = dict(zip(kinds, pool.map(lambda kind: runner(args, *kind), kinds)))

@@ -359,6 +359,8 @@ struct llm_sequencer {
     bool is_open;
     unsigned open;               /* the part that goes through */
     struct llm_waiting *waiting; /* private */
+    unsigned choice;             /* whose parts these are; the caller's is that of choice 0 */
+    struct llm_sequencer *next;  /* private: of other choices */
 };
 void llm_sequence(void *sequencer, const struct llm_event *e);
 
