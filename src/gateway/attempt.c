@@ -7,7 +7,8 @@
 #include "translate.h"
 #include "worker.h"
 
-#define AFTER_DONE_NS (2 * NS_PER_S) /* for an upstream to end its answer after [DONE] */
+#define AFTER_DONE_NS (2 * NS_PER_S)    /* for an upstream to end its answer after [DONE] */
+#define PRELUDE_BYTES ((size_t)1 << 20) /* beside the request, which Responses tells twice over */
 
 /* On the thread that gave a place back, under the gate's lock. The message carries a reference. */
 static void post_grant(struct permit_waiter *w)
@@ -124,7 +125,7 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     a->lease.phase = LEASE_DONE;
     a->started_ns = net_now(&x->worker->loop);
     a->strip_usage = x->request.stream && !x->request.wants_usage;
-    buf_init(&a->prelude, (size_t)1 << 20);
+    buf_init(&a->prelude, PRELUDE_BYTES + 4 * x->body.n);
     buf_init(&a->inner, (size_t)x->snapshot->limits.event_bytes);
     timer_init(&a->look, relay_look_again);
     x->attempts[x->attempts_n++] = a;
@@ -196,6 +197,18 @@ void attempt_end(struct attempt *a, enum gw_error why)
     buf_done(&a->inner);
     translate_done(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
+}
+
+void attempt_note_usage(struct attempt *a, const struct llm_usage *usage)
+{
+    struct exchange *x = a->exchange;
+    bool any = MAX_OF(usage->input, usage->output) >= 0 || usage->cached >= 0 ||
+               usage->cache_write >= 0 || usage->reasoning >= 0;
+    if (any && x->usage_of != a) {
+        x->usage = LLM_USAGE_NONE;
+        x->usage_of = a;
+    }
+    llm_usage_merge(&x->usage, usage);
 }
 
 /* The limit of what the attempt is doing now. */

@@ -57,6 +57,8 @@ bool attempt_has_place(const struct attempt *a);
 void attempt_send(struct attempt *a);
 /* It is over, with or without success: releases what it held. Ends its lease when it still runs. */
 void attempt_end(struct attempt *a, enum gw_error why);
+/* More of what its answer is said to have used. What earlier attempts said is forgotten then. */
+void attempt_note_usage(struct attempt *a, const struct llm_usage *usage);
 static inline bool attempt_over(const struct attempt *a)
 {
     return a->ended_ns != 0;

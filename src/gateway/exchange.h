@@ -113,6 +113,7 @@ struct exchange {
     unsigned upstream_status;        /* of that error, when the client is to get it */
     struct slice retry_fields;       /* Retry-After and rate-limit lines from upstream */
     struct llm_usage usage;
+    const struct attempt *usage_of; /* whose answer has said it, or NULL */
     int64_t output_units;
     int64_t started_ns, first_content_ns, last_content_ns, content_events, last_sent_ns;
     int64_t bytes_in, bytes_out;

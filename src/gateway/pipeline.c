@@ -304,6 +304,16 @@ static bool parse_here(struct exchange *x, struct llm_bad_request *bad)
                                     slice_of(x->body.p, x->body.n), &x->request, bad);
 }
 
+/* A model's name that came in a path: what one in a body has been checked for. */
+static bool is_model_name(struct slice name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7F)
+            return false;
+    }
+    return name.n <= LLM_MODEL_MAX && utf8_valid(name);
+}
+
 static enum step_result step_parse(struct exchange *x)
 {
     struct llm_bad_request bad;
@@ -327,6 +337,10 @@ static enum step_result step_parse(struct exchange *x)
         x->param = arena_copy(&x->arena, slice_str(bad.param));
         x->code = bad.code;
         return exchange_refuse(x, GW_INVALID_BODY, "%s", bad.message);
+    }
+    if (!is_model_name(x->url_model)) {
+        x->param = SLICE("model");
+        return exchange_refuse(x, GW_INVALID_BODY, "The path names no valid model.");
     }
     if (x->url_model.n > 0) {
         x->request.model = x->url_model;

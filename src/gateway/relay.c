@@ -185,20 +185,26 @@ static void on_head(struct net_lease *l, const struct http_head *h)
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its content type is not what was asked for");
 }
 
-static void note_usage(struct exchange *x, const struct llm_scan *scan)
+static void note_usage(struct attempt *a, const struct llm_scan *scan)
 {
     if (scan->has_usage)
-        llm_usage_merge(&x->usage, &scan->usage);
+        attempt_note_usage(a, &scan->usage);
 }
 
 /* The upstream's error for the client; its text outlives the answer. */
 static void keep_error(struct exchange *x, enum gw_error why, const struct llm_error *e)
 {
     const struct gw_error_row *row = gw_error_row(why);
+    const struct translation *t = x->attempt->translation;
     struct arena *a = &x->arena;
+    bool openai = x->dialect->family == FAMILY_OPENAI;
+    bool own = t == NULL || t->decoder.wire->family == x->dialect->family; /* types are its words */
+    struct slice type = own ? arena_copy(a, e->type) : SLICE_NONE;
+    if (type.n == 0 && openai)
+        type = slice_str(row->type);
     x->upstream_error =
         (struct llm_error){.message = arena_copy(a, e->message),
-                           .type = e->type.n > 0 ? arena_copy(a, e->type) : slice_str(row->type),
+                           .type = type,
                            .code = e->code.n > 0 ? arena_copy(a, e->code) : slice_str(row->code),
                            .param = e->param.p != NULL ? arena_copy(a, e->param) : SLICE_NONE};
 }
@@ -210,15 +216,53 @@ static void conclude_upstream_error(struct attempt *a, const struct llm_error *e
     conclude(a, GW_UPSTREAM_ERROR);
 }
 
+/* Which of our errors an upstream's status is, and whether the client gets the status itself. */
+static enum gw_error error_of_status(const struct attempt *a, unsigned status, unsigned *ret_status)
+{
+    *ret_status = 0;
+    switch (status) {
+    case 401:
+    case 403:
+        if (!a->target.provider->client_key)
+            return GW_UPSTREAM_AUTH;
+        break;
+    case 402: return GW_UPSTREAM_BILLING;
+    case 408: /* it, or its model, was too slow or failed: nothing is wrong with the request */
+    case 424: *ret_status = status; return GW_UPSTREAM_ERROR;
+    case 429: *ret_status = 429; return GW_UPSTREAM_RATE_LIMITED;
+    default: break;
+    }
+    if (status >= 300 && status < 400)
+        return GW_UPSTREAM_BAD_ANSWER;
+    *ret_status = status == 529 ? 503 : status;
+    return status >= 500 ? GW_UPSTREAM_ERROR : GW_UPSTREAM_REFUSED;
+}
+
+/* Keeps what the client is to hear of a refusal. Whose credential was bad is the gateway's
+ * business, so that text stays in the log. */
+static enum gw_error note_refusal(struct attempt *a, unsigned status, const struct llm_error *e)
+{
+    struct exchange *x = a->exchange;
+    unsigned passed;
+    enum gw_error why = error_of_status(a, status, &passed);
+    if (status == 401 && a->target.provider->credential != NULL)
+        gw_credential_refused(a->target.provider->credential);
+    log_event(LOG_INFO, "upstream.refused", "%.*s %.*s: status %u: %.*s", SLICE_ARG(x->id),
+              SLICE_ARG(a->target.label), status, SLICE_ARG(e->message));
+    x->upstream_status = passed;
+    if (passed != 0)
+        keep_error(x, why, e);
+    return why;
+}
+
 /* The same, found by a translation; it may say which status it stands for. */
 static void conclude_event_error(struct attempt *a)
 {
     const struct translation *t = a->translation;
-    unsigned status = t->error_status;
-    enum gw_error why = status == 429 ? GW_UPSTREAM_RATE_LIMITED : GW_UPSTREAM_ERROR;
-    keep_error(a->exchange, why, &t->error);
-    a->exchange->upstream_status = status;
-    conclude(a, why);
+    if (t->error_status == 0)
+        conclude_upstream_error(a, &t->error);
+    else
+        conclude(a, note_refusal(a, t->error_status, &t->error));
 }
 
 /* The model exists and works: a name that is no alias gets its own metrics from here on. */
@@ -300,7 +344,7 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
         return false;
     }
     metric_count(w->metrics, MP_EVENTS, 1);
-    note_usage(x, &scan);
+    note_usage(a, &scan);
     a->done = scan.done;
     if ((scan.content || scan.finished || scan.done) && !a->content)
         relay_deliver_first(a);
@@ -350,7 +394,8 @@ static bool relay_sse(struct attempt *a, const struct sse_event *ev)
     if (a->done)
         return true;
     if (!ev->has_data)
-        return !a->translation->raw || pass_event(a, ev, NULL);
+        return !a->translation->raw || a->exchange->dialect->id == DIALECT_GOOGLE ||
+               pass_event(a, ev, NULL); /* Google's SDK for Python stumbles over comments */
     return relay_translated(a, ev->name, ev->data, ev->raw);
 }
 
@@ -507,6 +552,13 @@ static struct slice whole_body(const struct attempt *a)
     return a->whole.p != NULL ? a->whole : slice_of(a->held.p, a->held.n);
 }
 
+/* Has something that was to go out found no memory? What there is must not look like the whole. */
+static bool lost_some(const struct attempt *a)
+{
+    return a->exchange->worker->out.failed ||
+           (a->translation != NULL && a->translation->sequencer.failed);
+}
+
 /* A whole answer through neutral events. */
 static bool end_translated(struct attempt *a, struct slice body)
 {
@@ -520,6 +572,8 @@ static bool end_translated(struct attempt *a, struct slice body)
         good = false;
     } else if (t->is_error) {
         conclude_event_error(a);
+    } else if (lost_some(a)) {
+        conclude(a, GW_NO_MEMORY);
     } else if (streams && t->decoder.ended) {
         a->done = true;
         if (flush_out(a, true))
@@ -601,33 +655,13 @@ static bool end_whole(struct attempt *a)
         conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "a stream was asked for");
         return true;
     }
-    note_usage(x, &scan);
+    note_usage(a, &scan);
     note_answered(x);
     if (x->first_content_ns == 0)
         x->first_content_ns = net_now(&x->worker->loop);
     if (respond_json(x, a->status, SLICE_NONE, body))
         conclude(a, GW_OK);
     return true;
-}
-
-/* Which of our errors an upstream's status is, and whether the client gets the status itself. */
-static enum gw_error error_of_status(const struct attempt *a, unsigned *ret_status)
-{
-    *ret_status = 0;
-    switch (a->status) {
-    case 401:
-    case 403:
-        if (!a->target.provider->client_key)
-            return GW_UPSTREAM_AUTH;
-        break;
-    case 402: return GW_UPSTREAM_BILLING;
-    case 429: *ret_status = 429; return GW_UPSTREAM_RATE_LIMITED;
-    default: break;
-    }
-    if (a->status >= 300 && a->status < 400)
-        return GW_UPSTREAM_BAD_ANSWER;
-    *ret_status = a->status == 529 ? 503 : a->status;
-    return a->status >= 500 ? GW_UPSTREAM_ERROR : GW_UPSTREAM_REFUSED;
 }
 
 /* What a body says of trying again, as the header that clients look for. */
@@ -642,26 +676,16 @@ static void keep_retry_delay(struct attempt *a, const struct llm_wire *wire)
                                    (long long)((ms + 999) / 1000), (long long)ms);
 }
 
-/* The upstream refused: its error in the client's dialect. Whose credential was bad is the
- * gateway's business, so that text stays in the log. */
+/* The upstream refused: its error in the client's dialect. */
 static void end_error(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     struct llm_error e;
-    unsigned status;
-    enum gw_error why = error_of_status(a, &status);
     const struct llm_wire *wire =
         a->translation != NULL ? a->translation->decoder.wire : &openai_wire;
     wire->read_error(x->worker->json, &x->arena, whole_body(a), &e);
     keep_retry_delay(a, wire);
-    if (a->status == 401 && a->target.provider->credential != NULL)
-        gw_credential_refused(a->target.provider->credential);
-    log_event(LOG_INFO, "upstream.refused", "%.*s %.*s: status %u: %.*s", SLICE_ARG(x->id),
-              SLICE_ARG(a->target.label), a->status, SLICE_ARG(e.message));
-    x->upstream_status = status;
-    if (status != 0)
-        keep_error(x, why, &e);
-    conclude(a, why);
+    conclude(a, note_refusal(a, a->status, &e));
 }
 
 static bool end_stream(struct attempt *a)
@@ -672,7 +696,9 @@ static bool end_stream(struct attempt *a)
         conclude(a, GW_UPSTREAM_CUT);
         return false;
     }
-    if (flush_out(a, true))
+    if (lost_some(a))
+        conclude(a, GW_NO_MEMORY);
+    else if (flush_out(a, true))
         conclude(a, GW_OK);
     return true;
 }

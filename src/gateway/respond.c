@@ -6,8 +6,8 @@
 #include "worker.h"
 
 #define FIELDS_BYTES ((size_t)65536)
-#define ERROR_BYTES  ((size_t)1 << 20)         /* as large as an upstream's error may be */
-#define EVENT_BYTES  (2 * ERROR_BYTES + 65536) /* Responses says it twice, and its request */
+#define ERROR_BYTES  (((size_t)1 << 20) + 65536) /* an upstream's may be as large, less a frame */
+#define EVENT_BYTES  (2 * ERROR_BYTES)           /* Responses says it twice, and its request */
 
 static enum net_sent client_send(struct exchange *x, const struct net_answer *head,
                                  struct slice body, bool end)
@@ -126,11 +126,12 @@ static unsigned error_status(const struct exchange *x)
 static struct llm_error error_of(const struct exchange *x)
 {
     const struct gw_error_row *row = gw_error_row(x->error);
+    bool openai = x->dialect->family == FAMILY_OPENAI;
     if (x->upstream_error.message.n > 0)
         return x->upstream_error;
     return (struct llm_error){
         .message = x->message.n > 0 ? x->message : slice_str(row->message),
-        .type = slice_str(row->type),
+        .type = openai ? slice_str(row->type) : SLICE_NONE, /* others' follow from the status */
         .code = slice_str(x->code != NULL ? x->code : row->code),
         .param = x->param.n > 0 ? x->param : SLICE_NONE,
     };
@@ -169,8 +170,9 @@ static void send_error_event(struct exchange *x)
 {
     struct llm_error e = error_of(x);
     struct buf event;
-    buf_init(&event, EVENT_BYTES);
-    if (!translate_error(x->attempt, &event, error_status(x), &e))
+    bool begun = x->stage == STAGE_DELIVERING; /* else what it would have to fit never went out */
+    buf_init(&event, EVENT_BYTES + 2 * x->request.body.n);
+    if (!begun || !translate_error(x->attempt, &event, error_status(x), &e))
         x->dialect->put_error_event(&event, error_status(x), &e, x->id);
     if (event.failed) {
         exchange_break(x, GW_NO_MEMORY);

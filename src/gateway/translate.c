@@ -7,7 +7,8 @@
 #include "exchange.h"
 #include "worker.h"
 
-#define BODY_MAX ((size_t)1 << 30)
+#define BODY_MAX      ((size_t)1 << 30)
+#define DROPPED_BYTES ((size_t)2048) /* of names: some clients bound an answer's head at 16 KB */
 
 /* The wire that this provider is spoken to in by clients of that dialect. */
 static const struct llm_wire *wire_for(const struct llm_dialect *d, const struct llm_provider *p)
@@ -45,26 +46,29 @@ static enum gw_error read_chat(struct exchange *x)
     return GW_OK;
 }
 
-static void list_words(struct buf *b, const struct llm_word *w)
+/* A client chose the names: only what a field can hold. False: there are more than can be told. */
+static bool list_words(struct buf *b, const struct llm_word *w)
 {
     for (; w != NULL; w = w->next) {
+        if (b->n + w->word.n > DROPPED_BYTES)
+            return false;
         if (b->n > 0)
             buf_lit(b, ", ");
-        for (size_t i = 0; i < w->word.n;
-             i++) { /* a client chose the name: only what a field can hold */
+        for (size_t i = 0; i < w->word.n; i++) {
             char c = w->word.p[i];
             buf_char(b, c > ' ' && c < 0x7F && c != ',' ? c : '?');
         }
     }
+    return true;
 }
 
 /* What the target will not see, for x-weir-dropped. */
 static bool note_dropped(struct exchange *x, const struct llm_word *dropped)
 {
     struct buf b;
-    buf_init(&b, 4096);
-    list_words(&b, x->chat->unknown);
-    list_words(&b, dropped);
+    buf_init(&b, 2 * DROPPED_BYTES);
+    if (!list_words(&b, x->chat->unknown) || !list_words(&b, dropped))
+        buf_slice(&b, b.n > 0 ? SLICE(", ...") : SLICE("..."));
     x->dropped = b.n > 0 && !b.failed ? arena_copy(&x->arena, buf_view(&b)) : SLICE_NONE;
     bool ok = !b.failed && x->dropped.n == b.n;
     buf_done(&b);
@@ -133,12 +137,34 @@ static enum gw_error no_operation(struct attempt *a, enum llm_op op)
 /* What only the provider that stored it can serve. */
 static enum gw_error refuse_pinned(struct exchange *x)
 {
-    x->param = slice_str(x->request.pinned);
+    const char *what = x->request.pinned != NULL ? x->request.pinned : "input.item_reference";
+    x->param = slice_str(what);
     x->message = arena_printf(&x->arena,
-                              "'%s' means what one provider has stored; ask for a single model of "
-                              "that provider, or send the whole conversation.",
-                              x->request.pinned);
+                              "'%s' means what one provider has stored: ask for a single model of "
+                              "that provider, or send the whole input, with \"store\": false.",
+                              what);
     return GW_PINNED;
+}
+
+/* Has it segments that stand for other places? No escapes keep those where they are. */
+static bool leaves_its_place(struct slice path)
+{
+    struct slice rest = slice_cut(&path, '?');
+    while (rest.n > 0) {
+        struct slice segment = slice_cut(&rest, '/');
+        if (slice_is(segment, ".") || slice_is(segment, ".."))
+            return true;
+    }
+    return false;
+}
+
+static enum gw_error no_such_model(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    x->param = SLICE("model");
+    x->message = arena_printf(&x->arena, "The model `" SLICE_FMT "` does not exist.",
+                              SLICE_ARG(x->request.model));
+    return GW_MODEL_NOT_FOUND;
 }
 
 /* Where the operation is found at the provider. */
@@ -151,9 +177,11 @@ static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
         op = LLM_CHAT;
     struct slice path =
         llm_wire_path(wire, &x->arena, p->row, op, a->target.model, x->request.stream);
-    if (path.p == NULL) {
-        return no_operation(a, op);
-    }
+    bool has = op == LLM_CHAT || (wire == &openai_wire && op != LLM_COUNT_TOKENS);
+    if (path.p == NULL)
+        return has ? GW_NO_MEMORY : no_operation(a, op);
+    if (leaves_its_place(path))
+        return no_such_model(a);
     const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
     a->request.target = arena_printf(
         &x->arena, SLICE_FMT SLICE_FMT "%s%s" SLICE_FMT, SLICE_ARG(p->base_path), SLICE_ARG(path),
@@ -193,7 +221,8 @@ enum gw_error translate_request(struct attempt *a)
     enum gw_error e = find_target(a, wire);
     if (e != GW_OK)
         return e;
-    if (x->request.pinned != NULL && x->model != NULL && x->model->targets_n > 1)
+    bool stored = x->request.pinned != NULL || x->request.refers_reasoning;
+    if (stored && t->raw && x->model != NULL && x->model->targets_n > 1)
         return refuse_pinned(x);
     if (t->raw)
         return llm_rename_model(&x->arena, &x->request, a->target.provider->row, a->target.model,
@@ -274,7 +303,7 @@ static void note_progress(struct attempt *a)
 {
     struct translation *t = a->translation;
     struct exchange *x = a->exchange;
-    llm_usage_merge(&x->usage, &t->decoder.usage);
+    attempt_note_usage(a, &t->decoder.usage);
     x->output_units = t->decoder.units;
 }
 
@@ -295,9 +324,23 @@ bool translate_end(struct attempt *a)
     return ok && !t->encoder.bad;
 }
 
+/* {"input_tokens": n}: it goes as it came. */
+static bool is_token_count(struct attempt *a, struct slice body)
+{
+    struct json_doc d;
+    int64_t n;
+    if (json_parse(a->exchange->worker->json, body, 0, &d) != JSON_OK ||
+        json_type_at(&d, 0) != JSON_OBJECT)
+        return false;
+    uint32_t node = json_get(&d, 0, SLICE("input_tokens"));
+    return node != 0 && json_i64(&d, node, &n);
+}
+
 bool translate_whole(struct attempt *a, struct slice body, struct buf *out)
 {
     struct translation *t = a->translation;
+    if (a->exchange->request.op == LLM_COUNT_TOKENS)
+        return is_token_count(a, body);
     t->whole = !a->exchange->request.stream || t->decoder.wire->poll == NULL;
     t->collector = (struct llm_collector){.arena = t->decoder.arena, .answer = &t->answer};
     bool ok = t->decoder.wire->decode_answer(&t->decoder, body);

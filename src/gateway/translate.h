@@ -37,8 +37,8 @@ NODISCARD bool translate_end(struct attempt *a);
 /* A whole answer; its text for the client is appended to `out` unless it goes as it came. */
 NODISCARD bool translate_whole(struct attempt *a, struct slice body, struct buf *out);
 
-/* The last event of a stream that this attempt has begun to write: it may have to fit what went
- * before. False: it has not, and any form will do. `a` may be NULL. */
+/* The last event of a stream that this attempt has begun to deliver: it may have to fit what went
+ * before. False: it has not, and the dialect's put_error_event will do. `a` may be NULL. */
 NODISCARD bool translate_error(struct attempt *a, struct buf *out, unsigned status,
                                const struct llm_error *e);
 

@@ -10,6 +10,13 @@ struct llm_open_part {
     size_t n, size;
 };
 
+/* A choice, and where more goes. */
+struct llm_open_choice {
+    struct llm_choice choice; /* first: the answer's list goes on from one to the next */
+    struct llm_part **parts;
+    struct llm_cited **citations;
+};
+
 #define TEXT_LEAST 256 /* bytes of the first piece that has to grow */
 
 static bool add_text(struct arena *a, struct llm_open_part *o, struct slice more)
@@ -30,29 +37,48 @@ static bool add_text(struct arena *a, struct llm_open_part *o, struct slice more
     return true;
 }
 
-static struct llm_open_part *find_part(const struct llm_collector *c, const struct llm_event *e)
+/* Where the list of open parts points at the event's own, or at its end. */
+static struct llm_open_part **find_part(struct llm_collector *c, const struct llm_event *e)
 {
-    struct llm_open_part *o = c->open;
-    while (o != NULL && (o->choice != e->choice || o->number != e->part))
-        o = o->next;
-    return o;
+    struct llm_open_part **at = &c->open;
+    while (*at != NULL && ((*at)->choice != e->choice || (*at)->number != e->part))
+        at = &(*at)->next;
+    return at;
+}
+
+/* Joins what came to it. */
+static void close_part(struct llm_open_part *o)
+{
+    struct llm_text text = {o->text != NULL ? slice_of(o->text, o->n) : SLICE("")};
+    if (o->part->kind == PART_TOOL_CALL && !o->part->custom)
+        o->part->arguments = text;
+    else
+        o->part->text = text;
 }
 
 /* The choice with this number, made where it is missing; NULL: no memory. */
-static struct llm_choice *choice_of(struct llm_collector *c, unsigned index)
+static struct llm_open_choice *open_choice_of(struct llm_collector *c, unsigned index)
 {
     struct llm_choice **at = &c->answer->choices;
     while (*at != NULL && (*at)->index < index)
         at = &(*at)->next;
     if (*at != NULL && (*at)->index == index)
-        return *at;
-    struct llm_choice *made = arena_new(c->arena, struct llm_choice);
+        return container_of(*at, struct llm_open_choice, choice);
+    struct llm_open_choice *made = arena_new(c->arena, struct llm_open_choice);
     if (made == NULL)
         return NULL;
-    made->index = index;
-    made->next = *at;
-    *at = made;
+    made->choice.index = index;
+    made->choice.next = *at;
+    made->parts = &made->choice.parts;
+    made->citations = &made->choice.citations;
+    *at = &made->choice;
     return made;
+}
+
+static struct llm_choice *choice_of(struct llm_collector *c, unsigned index)
+{
+    struct llm_open_choice *o = open_choice_of(c, index);
+    return o != NULL ? &o->choice : NULL;
 }
 
 /* The copy of a slice that may be absent. */
@@ -65,15 +91,12 @@ static struct slice keep(struct llm_collector *c, struct slice s)
 
 static bool begin_part(struct llm_collector *c, const struct llm_event *e)
 {
-    struct llm_choice *choice = choice_of(c, e->choice);
+    struct llm_open_choice *choice = open_choice_of(c, e->choice);
     struct llm_open_part *o = arena_new(c->arena, struct llm_open_part);
     struct llm_part *p = arena_new(c->arena, struct llm_part);
     if (choice == NULL || o == NULL || p == NULL)
         return false;
-    struct llm_part **tail = &choice->parts;
-    while (*tail != NULL)
-        tail = &(*tail)->next;
-    *tail = p;
+    LLM_APPEND(choice->parts, p);
     p->kind = e->part_kind;
     p->id = keep(c, e->id);
     p->name = keep(c, e->name);
@@ -88,7 +111,7 @@ static bool begin_part(struct llm_collector *c, const struct llm_event *e)
 
 static bool add_citation(struct llm_collector *c, const struct llm_event *e)
 {
-    struct llm_choice *choice = choice_of(c, e->choice);
+    struct llm_open_choice *choice = open_choice_of(c, e->choice);
     struct llm_cited *cited = arena_new(c->arena, struct llm_cited);
     if (choice == NULL || cited == NULL)
         return false;
@@ -99,10 +122,7 @@ static bool add_citation(struct llm_collector *c, const struct llm_event *e)
     copy->title.inner = keep(c, copy->title.inner);
     copy->cited.inner = keep(c, copy->cited.inner);
     copy->own_json = keep(c, copy->own_json);
-    struct llm_cited **tail = &choice->citations;
-    while (*tail != NULL)
-        tail = &(*tail)->next;
-    *tail = cited;
+    LLM_APPEND(choice->citations, cited);
     return true;
 }
 
@@ -142,7 +162,7 @@ static void take_error(struct llm_collector *c, const struct llm_event *e)
 
 static bool collect(struct llm_collector *c, const struct llm_event *e)
 {
-    struct llm_open_part *o = find_part(c, e);
+    struct llm_open_part **at = find_part(c, e), *o = *at;
     switch (e->kind) {
     case EVENT_START:
         c->answer->id = keep(c, e->id);
@@ -163,6 +183,11 @@ static bool collect(struct llm_collector *c, const struct llm_event *e)
     case EVENT_END: c->answer->whole = true; return true;
     case EVENT_ERROR: take_error(c, e); return true;
     case EVENT_PART_END:
+        if (o == NULL)
+            return true;
+        close_part(o);
+        *at = o->next;
+        return true;
     case EVENT_PING: break;
     }
     return true;
@@ -177,13 +202,8 @@ void llm_collect(void *collector, const struct llm_event *e)
 
 bool llm_collect_end(struct llm_collector *c)
 {
-    for (struct llm_open_part *o = c->open; o != NULL; o = o->next) {
-        struct llm_text text = {o->text != NULL ? slice_of(o->text, o->n) : SLICE("")};
-        if (o->part->kind == PART_TOOL_CALL && !o->part->custom)
-            o->part->arguments = text;
-        else
-            o->part->text = text;
-    }
+    for (struct llm_open_part *o = c->open; o != NULL; o = o->next)
+        close_part(o);
     return !c->answer->failed;
 }
 
@@ -192,6 +212,7 @@ struct llm_waiting {
     struct llm_waiting *next;
     struct llm_event event;
     struct llm_citation citation;
+    struct gathered text; /* of a DELTA, to which the part's next ones are added */
 };
 
 static bool of_a_part(const struct llm_event *e)

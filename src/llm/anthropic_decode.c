@@ -450,13 +450,13 @@ static bool read_message(struct piece *x)
     if (content == 0)
         return false;
     llm_emit_start(x->d, word_at(x, 0, "id"), word_at(x, 0, "model"));
+    read_usage(x, get(x, 0, "usage", JSON_OBJECT), false);
     for (uint32_t b = json_first(x->doc, content); b < json_end(x->doc, content);
          b = json_after(x->doc, b)) {
         if (json_type_at(x->doc, b) != JSON_OBJECT || !open_block(x, b, index++))
             return false;
         close_block(x);
     }
-    read_usage(x, get(x, 0, "usage", JSON_OBJECT), false);
     finish(x, 0);
     return read_message_stop(x);
 }
@@ -493,9 +493,10 @@ static struct slice path(struct arena *a, const struct llm_provider *provider, e
         return paths[op];
     if (op == LLM_COUNT_TOKENS)
         return SLICE("/models/count-tokens:rawPredict");
-    return op == LLM_CHAT ? arena_printf(a, "/models/" SLICE_FMT ":%s", SLICE_ARG(model),
-                                         stream ? "streamRawPredict" : "rawPredict")
-                          : SLICE_NONE;
+    struct slice segment = op == LLM_CHAT ? llm_path_segment(a, model) : SLICE_NONE;
+    return segment.p == NULL ? SLICE_NONE
+                             : arena_printf(a, "/models/" SLICE_FMT ":%s", SLICE_ARG(segment),
+                                            stream ? "streamRawPredict" : "rawPredict");
 }
 
 const struct llm_wire anthropic_wire = {

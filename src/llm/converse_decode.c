@@ -540,6 +540,8 @@ static bool read_tool_use(const struct reading *r, int64_t index, uint32_t use)
     struct slice id = word_of(r, use, "toolUseId"), name = word_of(r, use, "name");
     if (typed(r, use, "type", JSON_STRING) != 0)
         return true; /* the provider's own tool */
+    if (input == 0 && member(r, use, "input") != 0)
+        return false; /* arguments that no call can have */
     if (id.n == 0)
         id = llm_made_call_id(r->d, r->s->parts);
     struct block *b = name.n > 0 ? begin_block(r, index, PART_TOOL_CALL, id, name) : NULL;

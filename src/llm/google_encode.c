@@ -657,11 +657,11 @@ static void put_error_event(struct buf *out, unsigned status, const struct llm_e
     buf_lit(out, "\n\n");
 }
 
-/* Behind at least one frame. */
+/* Nothing but white space has gone before. */
 static void put_error_element(struct buf *out, unsigned status, const struct llm_error *e,
                               struct slice request_id)
 {
-    buf_lit(out, ",\r\n");
+    buf_lit(out, "[");
     google_put_error(out, status, e, request_id);
     buf_lit(out, "]");
 }

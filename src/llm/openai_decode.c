@@ -405,9 +405,12 @@ static struct slice path(struct arena *a, const struct llm_provider *provider, e
 {
     struct slice path = llm_op_path(op);
     (void)stream;
-    return provider->quirks & QUIRK_MODEL_IN_PATH && path.p != NULL
-               ? arena_printf(a, "/" SLICE_FMT SLICE_FMT, SLICE_ARG(model), SLICE_ARG(path))
-               : path;
+    if (!(provider->quirks & QUIRK_MODEL_IN_PATH) || path.p == NULL)
+        return path;
+    struct slice segment = llm_path_segment(a, model);
+    return segment.p == NULL
+               ? SLICE_NONE
+               : arena_printf(a, "/" SLICE_FMT SLICE_FMT, SLICE_ARG(segment), SLICE_ARG(path));
 }
 
 const struct llm_wire openai_wire = {

@@ -14,14 +14,22 @@ struct gathered {
     size_t n, size;
 };
 
-struct encoder_state {
-    struct slice head;          /* of each event, up to the number of its choice */
+/* One choice of a stream; their parts are counted apart, and their events may come mixed. */
+struct choice_state {
+    struct choice_state *next;
+    unsigned index;
     unsigned calls[CALLS_OPEN]; /* part numbers of the tool calls so far, modulo CALLS_OPEN */
     unsigned calls_n;
     uint64_t custom;         /* a bit for each of `calls` */
     enum llm_part_kind kind; /* of the latest part that is no tool call */
     struct gathered thought;
     struct slice google; /* a signature of Google's, for the next tool call */
+};
+
+struct encoder_state {
+    struct slice head;       /* of each event, up to the number of its choice */
+    struct choice_state *at; /* that of the event at hand */
+    struct choice_state first;
     bool completion;
 };
 
@@ -128,7 +136,7 @@ static void put_role(struct llm_encoder *e, struct encoder_state *s, unsigned ch
 }
 
 /* The number of a tool call among the calls; -1: not known, or too long ago. */
-static int call_number(const struct encoder_state *s, unsigned part)
+static int call_number(const struct choice_state *s, unsigned part)
 {
     for (unsigned i = s->calls_n; i > 0 && i + CALLS_OPEN > s->calls_n; i--) {
         if (s->calls[(i - 1) % CALLS_OPEN] == part)
@@ -152,10 +160,11 @@ static void put_extra(struct json_writer *w, struct slice signature)
 static void begin_call(struct llm_encoder *e, struct encoder_state *s, const struct llm_event *ev)
 {
     struct json_writer w = json_writer(e->out);
-    unsigned n = s->calls_n++;
-    s->calls[n % CALLS_OPEN] = ev->part;
+    struct choice_state *c = s->at;
+    unsigned n = c->calls_n++;
+    c->calls[n % CALLS_OPEN] = ev->part;
     uint64_t bit = UINT64_C(1) << n % CALLS_OPEN;
-    s->custom = ev->custom ? s->custom | bit : s->custom & ~bit;
+    c->custom = ev->custom ? c->custom | bit : c->custom & ~bit;
     open_event(e, s, ev->choice);
     jw_open(&w, '{');
     jw_key(&w, "tool_calls");
@@ -170,9 +179,9 @@ static void begin_call(struct llm_encoder *e, struct encoder_state *s, const str
     jw_key_slice(&w, ev->custom ? SLICE("input") : SLICE("arguments"));
     jw_string(&w, SLICE(""));
     jw_close(&w, '}');
-    if (s->google.n > 0)
-        put_extra(&w, s->google);
-    s->google = SLICE_NONE;
+    if (c->google.n > 0)
+        put_extra(&w, c->google);
+    c->google = SLICE_NONE;
     jw_close(&w, '}');
     jw_close(&w, ']');
     jw_close(&w, '}');
@@ -183,7 +192,7 @@ static void put_arguments(struct llm_encoder *e, struct encoder_state *s,
                           const struct llm_event *ev, int number)
 {
     open_event(e, s, ev->choice);
-    bool custom = s->custom >> (unsigned)number % CALLS_OPEN & 1;
+    bool custom = s->at->custom >> (unsigned)number % CALLS_OPEN & 1;
     buf_printf(e->out, "{\"tool_calls\":[{\"index\":%d,\"%s\":{\"%s\":\"", number,
                custom ? "custom" : "function", custom ? "input" : "arguments");
     buf_slice(e->out, ev->text.inner);
@@ -211,11 +220,12 @@ static void put_signature(struct llm_encoder *e, struct encoder_state *s,
                           const struct llm_event *ev)
 {
     struct json_writer w = json_writer(e->out);
-    struct llm_text text = {s->thought.n > 0 ? slice_of(s->thought.p, s->thought.n) : SLICE("")};
+    const struct gathered *g = &s->at->thought;
+    struct llm_text text = {g->n > 0 ? slice_of(g->p, g->n) : SLICE("")};
     if (s->completion)
         return;
     if (ev->family == FAMILY_GOOGLE)
-        s->google = arena_copy(e->arena, ev->signature);
+        s->at->google = arena_copy(e->arena, ev->signature);
     open_event(e, s, ev->choice);
     jw_open(&w, '{');
     jw_key(&w, "thinking_blocks");
@@ -337,15 +347,15 @@ static void put_end(struct llm_encoder *e, struct encoder_state *s)
 
 static void put_more(struct llm_encoder *e, struct encoder_state *s, const struct llm_event *ev)
 {
-    int call = s->calls_n > 0 ? call_number(s, ev->part) : -1;
+    int call = s->at->calls_n > 0 ? call_number(s->at, ev->part) : -1;
     if (call >= 0) {
         if (!s->completion)
             put_arguments(e, s, ev, call);
         return;
     }
-    switch (s->kind) {
+    switch (s->at->kind) {
     case PART_REASONING:
-        if (!gather(e->arena, &s->thought, ev->text.inner))
+        if (!gather(e->arena, &s->at->thought, ev->text.inner))
             e->out->failed = true;
         if (!s->completion)
             put_delta(e, s, ev, "reasoning_content");
@@ -363,8 +373,8 @@ static void begin_part(struct llm_encoder *e, struct encoder_state *s, const str
             begin_call(e, s, ev);
         return;
     }
-    s->kind = ev->part_kind;
-    s->thought.n = 0;
+    s->at->kind = ev->part_kind;
+    s->at->thought.n = 0;
 }
 
 static void put_error(struct buf *out, unsigned status, const struct llm_error *error,
@@ -387,11 +397,32 @@ static void put_error_event(struct buf *out, unsigned status, const struct llm_e
     buf_done(&body);
 }
 
+/* Makes `s->at` the choice with this number, which begins with its role. False: no memory. */
+static bool turn_to(struct llm_encoder *e, struct encoder_state *s, unsigned choice)
+{
+    struct choice_state *c = &s->first;
+    while (c->index != choice && c->next != NULL)
+        c = c->next;
+    if (c->index != choice) {
+        struct choice_state *made = arena_new(e->arena, struct choice_state);
+        if (made == NULL)
+            return false;
+        made->index = choice;
+        c->next = made;
+        c = made;
+        put_role(e, s, choice);
+    }
+    s->at = c;
+    return true;
+}
+
 static void encode(struct llm_encoder *e, const struct llm_event *ev)
 {
     struct encoder_state *s = prepare(e, ev->kind == EVENT_START ? ev : NULL);
-    if (s == NULL)
+    if (s == NULL || !turn_to(e, s, ev->choice)) {
+        e->out->failed = true;
         return;
+    }
     switch (ev->kind) {
     case EVENT_START: put_role(e, s, 0); break;
     case EVENT_PART: begin_part(e, s, ev); break;

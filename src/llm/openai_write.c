@@ -1,5 +1,6 @@
 /* What Weir itself writes in OpenAI's dialect: errors, the list of models, events less their usage.
  */
+#include "base/clock.h"
 #include "base/json_write.h"
 #include "llm/openai.h"
 #include "llm/sse.h"
@@ -29,11 +30,16 @@ void openai_put_error(struct buf *out, const struct llm_error *e)
 
 static void put_model(struct json_writer *w, const struct llm_model_row *row, int64_t created_s)
 {
+    char stamp[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(created_s * NS_PER_S, stamp);
     jw_open(w, '{');
     jw_field_string(w, "id", row->id);
     jw_field_string(w, "object", SLICE("model"));
     jw_field_i64(w, "created", created_s);
     jw_field_string(w, "owned_by", row->owner);
+    jw_field_string(w, "type", SLICE("model")); /* from here on for Anthropic's clients */
+    jw_field_string(w, "display_name", row->id);
+    jw_field_string(w, "created_at", slice_str(stamp));
     jw_close(w, '}');
 }
 
@@ -54,6 +60,9 @@ void openai_put_models(struct buf *out, const struct llm_model_row *rows, size_t
     for (size_t i = 0; i < n; i++)
         put_model(&w, &rows[i], created_s);
     jw_close(&w, ']');
+    jw_field_bool(&w, "has_more", false);
+    put_field(&w, "first_id", n > 0 ? rows[0].id : SLICE_NONE);
+    put_field(&w, "last_id", n > 0 ? rows[n - 1].id : SLICE_NONE);
     jw_close(&w, '}');
 }
 

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define UNKNOWN_MAX 100 /* names, each of which is compared with all before; then "..." */
+
 void llm_chat_init(struct llm_chat *c, enum llm_dialect_id dialect)
 {
     *c = (struct llm_chat){.dialect = dialect,
@@ -190,6 +192,10 @@ bool reader_words(struct llm_reader *rd, uint32_t object, const char *key, const
 
 bool reader_add_unknown(struct llm_reader *rd, struct slice name)
 {
+    if (rd->unknown_n > UNKNOWN_MAX)
+        return true;
+    if (rd->unknown_n == UNKNOWN_MAX)
+        name = SLICE("...");
     for (const struct llm_word *w = rd->chat->unknown; w != NULL; w = w->next) {
         if (slice_eq(w->word, name))
             return true;
@@ -200,6 +206,7 @@ bool reader_add_unknown(struct llm_reader *rd, struct slice name)
         return reader_no_memory(rd);
     w->word = copy;
     LLM_APPEND(rd->unknown, w);
+    rd->unknown_n++;
     return true;
 }
 
@@ -217,6 +224,8 @@ bool reader_unknown(struct llm_reader *rd, uint32_t object, const char *const *k
 {
     const struct json_doc *d = rd->d;
     for (uint32_t k = json_first(d, object); k < json_end(d, object); k = json_after(d, k + 1)) {
+        if (rd->unknown_n > UNKNOWN_MAX)
+            return true;
         if (json_type_at(d, k + 1) == JSON_NULL || is_known(rd, k, known))
             continue;
         struct slice key = json_string(d, k, rd->a), name;

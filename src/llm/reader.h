@@ -12,6 +12,7 @@ struct llm_reader {
     struct llm_chat *chat;
     struct llm_bad_request *bad;
     struct llm_word **unknown; /* end of chat->unknown */
+    unsigned unknown_n;
     const struct llm_part *latest_call;
     char path[64];
 };

@@ -463,6 +463,14 @@ static bool read_native(struct input *in, uint32_t item, struct slice type)
     return true;
 }
 
+/* Reasoning that another provider has stored, as some SDKs refer to it when they are not told
+ * otherwise: nobody else could read it anyhow. Other references have been refused. */
+static bool read_reference(struct input *in, uint32_t item)
+{
+    (void)item;
+    return reader_add_unknown(in->rd, SLICE("input.item_reference"));
+}
+
 static bool read_item(struct input *in, uint32_t item)
 {
     static const struct {
@@ -473,6 +481,7 @@ static bool read_item(struct input *in, uint32_t item)
                 {"function_call_output", read_function_output},
                 {"custom_tool_call", read_custom_call},
                 {"custom_tool_call_output", read_custom_output},
+                {"item_reference", read_reference},
                 {"reasoning", read_reasoning}};
     struct slice type = SLICE_NONE;
     if (!reader_object(in->rd, item, reader_path(in->rd, "input[%u]", in->at)) ||

@@ -5,6 +5,8 @@
 
 #include "llm/dialect.h"
 
+#define RESPONSES_REASONING_ID "rs_" /* ids of reasoning items begin so */
+
 /* In front of the signature of reasoning that is nothing but its signature, where another family
  * minted it: encrypted_content has no such flag of its own. */
 #define RESPONSES_REDACTED "redacted:"

@@ -40,27 +40,43 @@ static int member_of(struct slice k)
     return -1;
 }
 
-static int type_of(struct slice k)
+static int member_of_item(struct slice k)
 {
-    return k.n == 4 && KEY_IS(k, "type") ? 0 : -1;
+    if (k.n == 4)
+        return KEY_IS(k, "type") ? 0 : -1;
+    return k.n == 2 && KEY_IS(k, "id") ? 1 : -1;
+}
+
+/* An item that stands for one that the provider has stored. */
+static void light_reference(struct request_reader *rd, uint32_t id)
+{
+    bool reasoning = id != 0 && json_type_at(rd->d, id) == JSON_STRING &&
+                     slice_starts(json_inner(rd->d, id), SLICE(RESPONSES_REASONING_ID));
+    if (reasoning)
+        rd->r->refers_reasoning = true;
+    else
+        rd->r->pinned = "input.item_reference";
 }
 
 static bool light_item(struct request_reader *rd, uint32_t node, size_t i)
 {
     const struct json_doc *d = rd->d;
-    uint32_t type = 0;
+    uint32_t type = 0, id = 0;
     if (!request_object(rd, request_path(rd, "input[%zu]", i), node))
         return false;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        if (llm_key(d, k, type_of) == 0)
-            type = json_type_at(d, k + 1) != JSON_NULL ? k + 1 : 0;
+        switch (llm_key(d, k, member_of_item)) {
+        case 0: type = json_type_at(d, k + 1) != JSON_NULL ? k + 1 : 0; break;
+        case 1: id = k + 1; break;
+        default: break;
+        }
     }
     if (type == 0)
         return true;
     if (json_type_at(d, type) != JSON_STRING)
         return request_wrong_type(rd, request_path(rd, "input[%zu].type", i), "a string", type);
     if (json_string_is(d, type, SLICE("item_reference")))
-        rd->r->pinned = "input.item_reference";
+        light_reference(rd, id);
     return true;
 }
 

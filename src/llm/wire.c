@@ -61,12 +61,35 @@ bool llm_lacks_part(struct llm_writing *w, enum llm_feature f, const struct llm_
                       SLICE_ARG(w->model));
 }
 
+struct slice llm_path_segment(struct arena *a, struct slice name)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *p = arena_alloc(a, 3 * name.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; p != NULL && i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     c == '-' || c == '.' || c == '_' || c == '~' || c == '@';
+        if (plain) {
+            p[n++] = (char)c;
+            continue;
+        }
+        p[n++] = '%';
+        p[n++] = hex[c >> 4];
+        p[n++] = hex[c & 15];
+    }
+    return p != NULL ? slice_of(p, n) : SLICE_NONE;
+}
+
 struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
                            const struct llm_provider *provider, enum llm_op op, struct slice model,
                            bool stream)
 {
     if (!(provider->quirks & QUIRK_SAGEMAKER))
         return wire->path(a, provider, op, model, stream);
+    model = llm_path_segment(a, model);
+    if (model.p == NULL)
+        return SLICE_NONE;
     return arena_printf(a, "/endpoints/" SLICE_FMT "/invocations%s", SLICE_ARG(model),
                         stream ? "-response-stream" : "");
 }

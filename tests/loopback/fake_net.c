@@ -199,6 +199,7 @@ static void tell_request(struct net_stream *s, const struct client_request *r)
         .method = r->method,
         .target = target,
         .path = path,
+        .query = mark >= 0 ? slice_from(target, (size_t)mark + 1) : SLICE_NONE,
         .minor = 1,
         .content_length = r->content_length,
         .chunked = r->chunked,

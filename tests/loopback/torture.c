@@ -182,6 +182,123 @@ static struct net_stream *play_move(struct world *w)
     return s;
 }
 
+/* Tool calls at once, whose pieces come mixed; the client takes one after the other. */
+#define EV_CALL(index, rest)                                                                       \
+    EV_CHOICES "{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":" index "," rest "}]}}]}\n\n"
+#define EV_CALLS                                                                                   \
+    EV_CALL("0", "\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{\"}")                 \
+    EV_CALL("1", "\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"{\"}")                 \
+    EV_CALL("0", "\"function\":{\"arguments\":\"}\"}")                                             \
+    EV_CALL("1", "\"function\":{\"arguments\":\"}\"}")
+
+static struct net_stream *play_messages(struct world *w)
+{
+    struct net_stream *s = ask_path(w, HTTP_POST, "/v1/messages", NULL, messages_body("one", true));
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_TEXT EV_CALLS));
+    piece(w, SLICE(EV_FINISH EV_USAGE EV_DONE));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_messages_whole(struct world *w)
+{
+    struct net_stream *s = ask_path(
+        w, HTTP_POST, "/v1/messages", NULL,
+        SLICE("{\"model\":\"one\",\"max_tokens\":9,\"x\":1,\"thinking\":{\"type\":\"disabled\"},"
+              "\"system\":\"be\","
+              "\"stop_sequences\":[\"s\"],\"tools\":[{\"name\":\"f\",\"input_schema\":{}}],"
+              "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+              "\"h\\u00fc\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+              "\"media_type\":\"image/png\",\"data\":\"aGk=\"}}]}]}"));
+    head(w, 200, JSON_HEAD, -1);
+    piece(w, SLICE(CHAT_ANSWER));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_claude(struct world *w)
+{
+    struct net_stream *s = ask(w, "claude-first", ASK_STREAM | ASK_USAGE);
+    loop_advance(w->loop, 10 * NS_PER_S);
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(AV_START AV_BLOCK AV_TEXT));
+    piece(w, SLICE(AV_BLOCK_STOP AV_DELTA AV_STOP));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_claude_whole(struct world *w)
+{
+    struct net_stream *s = ask(w, "claude", 0);
+    head(w, 200, JSON_HEAD, -1);
+    piece(w, SLICE(MESSAGE_ANSWER));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_wires(struct world *w)
+{
+    struct net_stream *s =
+        ask_path(w, HTTP_POST, "/v1/messages", NULL, messages_body("wires", true));
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE));
+    fail(w);
+    head(w, 529, "Retry-After: 7\n", -1);
+    piece(
+        w,
+        SLICE("{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}"));
+    end(w);
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(GV_TEXT GV_FINISH));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_error_event(struct world *w)
+{
+    struct net_stream *s = ask(w, "claude", ASK_STREAM);
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(AV_START AV_BLOCK AV_TEXT AV_ERROR));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_responses(struct world *w)
+{
+    struct net_stream *s =
+        ask_path(w, HTTP_POST, "/v1/responses", NULL,
+                 SLICE("{\"model\":\"claude\",\"stream\":true,\"input\":\"hi\"}"));
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(AV_ALL));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_job(struct world *w)
+{
+    struct net_stream *s = ask(w, "replicate", ASK_STREAM);
+    head(w, 201, JSON_HEAD, -1);
+    piece(w, SLICE("{\"id\":\"j1\",\"status\":\"starting\"}"));
+    end(w);
+    loop_advance(w->loop, NS_PER_S);
+    head(w, 200, JSON_HEAD, -1);
+    piece(w, SLICE("{\"id\":\"j1\",\"status\":\"succeeded\",\"output\":[\"wo\",\"rd\"]}"));
+    end(w);
+    return s;
+}
+
+static struct net_stream *play_google(struct world *w)
+{
+    struct net_stream *s = ask_path(w, HTTP_POST, "/v1beta/models/one:streamGenerateContent", NULL,
+                                    SLICE("{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}"));
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_TEXT EV_CALLS));
+    piece(w, SLICE(EV_FINISH EV_USAGE EV_DONE));
+    end(w);
+    return s;
+}
+
 /* Heads of all lengths, so that whatever is copied into the exchange's arena is at some time the
  * first that does not fit any more. */
 static size_t padding;
@@ -275,6 +392,15 @@ static const struct {
     {"preflight", play_preflight, 204},
     {"no model", play_no_model, 404},
     {"move", play_move, 200},
+    {"messages", play_messages, 200},
+    {"messages, whole", play_messages_whole, 200},
+    {"claude", play_claude, 200},
+    {"claude, whole", play_claude_whole, 200},
+    {"wires", play_wires, 200},
+    {"error event", play_error_event, 200},
+    {"responses", play_responses, 200},
+    {"job", play_job, 200},
+    {"google", play_google, 200},
     {"long head", play_long_head, 200},
     {"long head, passed", play_long_pass, 200},
     {"children", play_children, 200},
@@ -305,6 +431,8 @@ static void forget_memory(struct world *w)
     timers_init(&k->loop.timers);
     json_parser_free(k->json);
     k->json = mem_must(json_parser_new());
+    json_parser_free(k->json_aside);
+    k->json_aside = mem_must(json_parser_new());
 }
 
 /* An exchange that could not be made has no line; one whose line could not be made has none, too.

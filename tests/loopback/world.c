@@ -22,6 +22,10 @@ static const struct {
     [OWN] = {"own", "openai", false, false, true},
     [MISTRAL] = {"mist", "mistral", false, false, false},
     [MODAL] = {"modal", "modal", false, false, false},
+    [CLAUDE] = {"claude", "anthropic", false, false, false},
+    [GEMINI] = {"gemini", "gemini", false, false, false},
+    [REPLICATE] = {"replicate", "replicate", false, false, false},
+    [AZURE] = {"azure", "azure", false, false, false},
 };
 
 static const struct {
@@ -40,6 +44,13 @@ static const struct {
     {"own", {OWN, -1}},
     {"mistral", {MISTRAL, -1}},
     {"modal", {MODAL, -1}},
+    {"claude", {CLAUDE, -1}},
+    {"gemini", {GEMINI, -1}},
+    {"replicate", {REPLICATE, -1}},
+    {"azure", {AZURE, -1}},
+    {"claude-first", {CLAUDE, ALPHA, -1}},
+    {"claude-last", {ALPHA, CLAUDE, -1}},
+    {"wires", {ALPHA, CLAUDE, GEMINI, -1}},
 };
 #define MODELS_N ARRAY_LEN(model_rows)
 
@@ -58,6 +69,10 @@ static void fill_provider(struct world *w, struct gw_snapshot *s, unsigned i)
     struct gw_provider *p = &s->provider_list[i];
     p->name = slice_str(provider_rows[i].name);
     p->row = llm_provider_find(slice_str(provider_rows[i].type));
+    if (i == AZURE)
+        p->row = llm_provider_variant(p->row, SLICE("classic"));
+    for (unsigned f = 0; f < FEATURES_N; f++)
+        p->lack[f] = (unsigned char)llm_feature_lack((enum llm_feature)f);
     p->upstream = upstream_ref(w->up[i]);
     p->gated = provider_rows[i].gated;
     p->engine = provider_rows[i].engine;
@@ -287,6 +302,16 @@ struct slice chat_body(const char *model, unsigned how)
     return slice_of(text, (size_t)n);
 }
 
+struct slice messages_body(const char *model, bool stream)
+{
+    static char text[512];
+    int n = snprintf(text, sizeof text,
+                     "{\"model\":\"%s\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\","
+                     "\"content\":\"hi\"}]%s}",
+                     model, stream ? ",\"stream\":true" : "");
+    return slice_of(text, (size_t)n);
+}
+
 struct net_stream *ask_path(struct world *w, enum http_method method, const char *path,
                             const char *fields, struct slice body)
 {
@@ -420,9 +445,14 @@ void check_stream_complete(const struct net_stream *s, const char *want)
     CHECK_EQ_SLICE(text_view(&s->body), slice_str(want));
 }
 
+static bool ends_with(struct slice body, struct slice last)
+{
+    return body.n >= last.n && slice_eq(slice_from(body, body.n - last.n), last);
+}
+
 bool answer_is_whole(const struct net_stream *s)
 {
-    struct slice body = text_view(&s->body), last = SLICE(EV_DONE), type;
+    struct slice body = text_view(&s->body), type;
     if (s->status == 204 || s->status == 0 || s->head_only)
         return s->status != 0 && body.n == 0;
     type = client_field(s, "content-type");
@@ -434,8 +464,10 @@ bool answer_is_whole(const struct net_stream *s)
         return s->content_length < 0 || (size_t)s->content_length == body.n;
     if (s->close_after)
         return body.n > 4 && slice_eq(slice_from(body, body.n - 4), SLICE("}}\n\n")) &&
-               memmem(body.p, body.n, "data: {\"error\":", 15) != NULL;
-    return body.n >= last.n && slice_eq(slice_from(body, body.n - last.n), last);
+               (memmem(body.p, body.n, "data: {\"error\":", 15) != NULL ||
+                memmem(body.p, body.n, "event: error\ndata: {", 20) != NULL);
+    return ends_with(body, SLICE(EV_DONE)) || ends_with(body, SLICE(AV_STOP)) ||
+           memmem(body.p, body.n, "event: response.completed\n", 26) != NULL;
 }
 
 static struct slice last_line(void)

@@ -9,8 +9,24 @@
 #include "worker.h"
 
 /* Providers of every world. HOUSE is gated, TINY an engine, OWN takes the client's credential,
- * MISTRAL refuses stream_options, MODAL answers by redirects. */
-enum { ALPHA, BETA, GAMMA, DELTA, HOUSE, TINY, OWN, MISTRAL, MODAL, PROVIDERS_N };
+ * MISTRAL refuses stream_options, MODAL answers by redirects. CLAUDE speaks Anthropic's wire,
+ * GEMINI Google's, REPLICATE answers by jobs, AZURE has models in its paths. */
+enum {
+    ALPHA,
+    BETA,
+    GAMMA,
+    DELTA,
+    HOUSE,
+    TINY,
+    OWN,
+    MISTRAL,
+    MODAL,
+    CLAUDE,
+    GEMINI,
+    REPLICATE,
+    AZURE,
+    PROVIDERS_N
+};
 
 /* Changes the usual snapshot. */
 typedef void snapshot_edit_fn(struct gw_snapshot *s);
@@ -25,9 +41,10 @@ struct world {
 };
 
 /* Aliases: one to five (so many targets, ALPHA to DELTA and ALPHA again), house, house-twice (both
- * targets at HOUSE, then ALPHA), house-five, tiny (an engine), own, mistral, modal; `both` is a
- * bare name of two providers. Passed through: /v1/audio/... to ALPHA, /v1/files to BETA. The key of
- * `keys` is "sk-good". */
+ * targets at HOUSE, then ALPHA), house-five, tiny (an engine), own, mistral, modal, claude, gemini,
+ * replicate, azure; `claude-first` is CLAUDE and then ALPHA, `claude-last` the other way round,
+ * `wires` ALPHA, CLAUDE and GEMINI; `both` is a bare name of two providers. Passed through:
+ * /v1/audio/... to ALPHA, /v1/files to BETA. The key of `keys` is "sk-good". */
 struct world *world_new(snapshot_edit_fn *edit);
 /* The same with several workers, whose loops run free (loops_run_free). */
 struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers);
@@ -57,6 +74,8 @@ struct net_stream *ask_path(struct world *w, enum http_method method, const char
                             const char *fields, struct slice body);
 /* The body that `ask` sends, in memory that lasts until the next call. */
 struct slice chat_body(const char *model, unsigned how);
+/* A request in Anthropic's dialect, in such memory, too. */
+struct slice messages_body(const char *model, bool stream);
 /* The exchange of a client that has no answer yet. */
 struct exchange *exchange_of(const struct net_stream *s);
 
@@ -72,6 +91,26 @@ struct exchange *exchange_of(const struct net_stream *s);
 #define EV_ERROR                                                                                   \
     "data: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\",\"code\":\"kaputt\"}}\n\n"
 #define EV_JUNK   "data: {\"id\":\n\n"
+/* The same of Anthropic's, and of Google's. */
+#define AV(name, rest) "event: " name "\ndata: {\"type\":\"" name "\"" rest "}\n\n"
+#define AV_START                                                                                   \
+    AV("message_start", ",\"message\":{\"id\":\"m1\",\"type\":\"message\",\"role\":"           \
+                        "\"assistant\",\"model\":\"c\",\"content\":[],\"stop_reason\":null,"      \
+                        "\"usage\":{\"input_tokens\":7,\"output_tokens\":1}}")
+#define AV_BLOCK                                                                                   \
+    AV("content_block_start", ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+#define AV_TEXT                                                                                    \
+    AV("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"word\"}")
+#define AV_BLOCK_STOP AV("content_block_stop", ",\"index\":0")
+#define AV_DELTA                                                                                   \
+    AV("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},"       \
+                        "\"usage\":{\"output_tokens\":3}")
+#define AV_STOP  AV("message_stop", "")
+#define AV_ERROR AV("error", ",\"error\":{\"type\":\"overloaded_error\",\"message\":\"boom\"}")
+#define AV_ALL   AV_START AV_BLOCK AV_TEXT AV_BLOCK_STOP AV_DELTA AV_STOP
+#define GV(rest) "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":" rest "\n\n"
+#define GV_TEXT   GV("\"word\"}]},\"index\":0}]}")
+#define GV_FINISH GV("\"\"}]},\"finishReason\":\"STOP\",\"index\":0}]}")
 /* clang-format on */
 #define SSE_HEAD  "Content-Type: text/event-stream\n"
 #define JSON_HEAD "Content-Type: application/json\n"
@@ -79,6 +118,11 @@ struct exchange *exchange_of(const struct net_stream *s);
     "{\"id\":\"c1\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"    \
     "\"hi\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}" \
     "}"
+
+#define MESSAGE_ANSWER                                                                             \
+    "{\"id\":\"m1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"c\",\"content\":[{"    \
+    "\"type\":\"text\",\"text\":\"hi\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"     \
+    "\"usage\":{\"input_tokens\":7,\"output_tokens\":3}}"
 
 /* Head and body of an answer that comes at once. */
 void answer_json(struct call *c, unsigned status, struct slice body);

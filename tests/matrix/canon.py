@@ -64,6 +64,8 @@ def normal(request):
                 part["document"].pop("name", None)
             if "result" in part:
                 part["result"].setdefault("error", False)
+    if request.get("choice") == "auto":  # what it is where nothing is said
+        del request["choice"]
     return {name: value for name, value in request.items() if value is not None}
 
 

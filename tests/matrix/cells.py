@@ -16,7 +16,8 @@ DIALECTS = {"openai": openai, "responses": responses, "anthropic": anthropic, "g
 STATUSES = {400: (400,), 401: (502,), 404: (404,), 429: (429,), 500: (500, 502),
             503: (502, 503, 529)}
 # What is left out of a request when a hint is dropped.
-HINTS = {"seed": "seed", "user": "user", "tier": "tier", "cache_key": "cache_key", "effort": "effort"}
+HINTS = {"seed": "seed", "user": "user", "tier": "tier", "cache_key": "cache_key", "effort": "effort",
+         "parallel": "parallel"}
 
 
 class Wrong(Exception):

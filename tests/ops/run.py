@@ -14,12 +14,13 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "shared")]
+sys.path.append(str(HERE.parent / "matrix"))  # its formats, behind modules of the same name here
 
 import cases  # noqa: E402
 import harness  # noqa: E402
 
 MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "limit_cases", "egress_cases",
-           "credential_cases")
+           "credential_cases", "dialect_fault_cases", "job_cases")
 
 
 def arguments():

@@ -58,7 +58,7 @@ providers:
 # other name may be its.
 WIRES = "\n" + "".join(
     f"  {name}: {{{{type: {kind}, url: \"http://127.0.0.1:{{mock}}/{path}\", "
-    f"api_key: {{upstream_key}},\n    models: [{name}-model]}}}}\n"
+    f"api_key: {{upstream_key}},\n    models: [{name}-model], drop_unsupported: {{drop}}}}}}\n"
     for name, kind, path in (
         ("compatible", "openai-compatible", "v1"), ("responses", "openai-responses", "v1"),
         ("anthropic", "anthropic", "v1"), ("gemini", "gemini", "v1beta")))
@@ -113,9 +113,10 @@ async def start_bare(binary, folder, proxy_port, trusted, slack=1.0):
     return await until_started(weir, prepare)
 
 
-async def start(binary, folder, text, mock_port, slack=1.0, names=()):
-    """A running Weir with the configuration `text`, for the programs with these names."""
-    keys = {"mock": mock_port, "upstream_key": UPSTREAM_KEY}
+async def start(binary, folder, text, mock_port, slack=1.0, names=(), drop="[]"):
+    """A running Weir with the configuration `text`, for the programs with these names. `drop`: what
+    its providers may leave out of requests."""
+    keys = {"mock": mock_port, "upstream_key": UPSTREAM_KEY, "drop": drop}
     folder.mkdir(parents=True)
     weir = Weir(binary, folder, Journal(slack))
 

@@ -89,9 +89,16 @@ onEach('stream-tools', async (make, wire, provider) => {
   equal(first.toolCalls.map((c) => [c.toolName, c.input]), CALLS.map((call) => call.slice(1)));
 });
 
-// Thoughts, a text and a call; the SDK sends all of it back with the result.
+// Thoughts, a text and a call; the SDK sends all of it back with the result. Where it is not told to
+// store nothing, its Responses client refers to what OpenAI has stored, which no other wire can serve.
 onEach('thoughts-and-a-tool', async (make, wire, provider) => {
-  for (const [streamed, store] of [[false], [true], [true, false]]) {
+  const stored = provider === 'openai-responses' && wire !== 'responses';
+  if (stored) {
+    const refused = await failure(() => ask(make('reason'), { tools: tools(), stopWhen: stepCountIs(3) }));
+    equal(refused.statusCode, 400);
+    ok(refused.message.includes('"store": false'), refused.message);
+  }
+  for (const [streamed, store] of stored ? [[false, false], [true, false]] : [[false], [true], [true, false]]) {
     const more = { tools: tools(), stopWhen: stepCountIs(3), providerOptions: { openai: { store } } };
     const answer = streamed ? stream(make('reason'), more) : await ask(make('reason'), more);
     if (streamed) await answer.consumeStream();

@@ -427,7 +427,7 @@ TEST(what_has_no_place)
         {"n", false},
         {"logit_bias", false},
         {"logprobs", false},
-        {"parallel_tool_calls", false},
+        {"parallel_tool_calls", true},
         {"tools", false},
         {"tools", false},
         {"messages[0].content[0]", false},
@@ -448,7 +448,10 @@ TEST(what_has_no_place)
         check_note("row %u", i);
         ask(&q, i);
         if (rows[i].dropped) {
-            wire_request_check(&q, HEAD(HI) "}");
+            if (q.chat.tools == NULL)
+                wire_request_check(&q, HEAD(HI) "}");
+            else
+                CHECK(wire_request_write(&q));
             wire_request_check_dropped(&q, rows[i].name);
         } else {
             wire_request_check_refused(&q, rows[i].name);

@@ -392,7 +392,6 @@ static const struct {
     {NOVA, CHOICE_NONE, false, -1, HI "}", NULL},
     {NOVA, CHOICE_REQUIRED, true, -1,
      HI ",\"toolConfig\":{\"tools\":[" SPEC_G "],\"toolChoice\":{\"any\":{}}}}", NULL},
-    {NOVA, CHOICE_AUTO, false, 0, NULL, "parallel_tool_calls"},
     {CLAUDE, CHOICE_UNSET, false, 0,
      TOOLS("},\"additionalModelRequestFields\":{\"tool_choice\":{\"type\":\"auto\","
            "\"disable_parallel_tool_use\":true}}}"),

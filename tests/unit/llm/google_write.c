@@ -482,7 +482,7 @@ static const struct {
     [CUSTOM_TOOL] = {"'tools' is not supported by gemini/m.", NULL},
     [HOSTED] = {"'tools' is not supported by gemini/m.", NULL},
     [BIAS] = {"'logit_bias' is not supported by gemini/m.", NULL},
-    [ONE_CALL] = {"'parallel_tool_calls' is not supported by gemini/m.", NULL},
+    [ONE_CALL] = {NULL, "parallel_tool_calls"},
     [EFFORT] = {NULL, "reasoning_effort"},
     [STRICT] = {NULL, "tools.strict"},
     [VERBOSITY] = {NULL, "verbosity"},

@@ -15,23 +15,37 @@ TEST(errors)
     buf_done(&out);
 }
 
+/* What Anthropic's clients look for beside OpenAI's members. */
+#define ANTHROPIC(name, stamp)                                                                     \
+    "\"type\":\"model\",\"display_name\":\"" name "\",\"created_at\":\"" stamp "\""
+
 TEST(models)
 {
     struct buf out;
     struct llm_model_row rows[] = {{SLICE("chat"), SLICE("weir")}, {SLICE("a/\"b\""), SLICE("p")}};
     buf_init(&out, 1000);
     openai_put_models(&out, rows, 2, 1790000000);
-    CHECK_EQ_LIT(buf_view(&out),
-                 "{\"object\":\"list\",\"data\":[{\"id\":\"chat\",\"object\":\"model\",\"created\":"
-                 "1790000000,\"owned_by\":\"weir\"},{\"id\":\"a/\\\"b\\\"\",\"object\":\"model\","
-                 "\"created\":1790000000,\"owned_by\":\"p\"}]}");
+    CHECK_EQ_LIT(
+        buf_view(&out),
+        "{\"object\":\"list\",\"data\":[{\"id\":\"chat\",\"object\":\"model\",\"created\":"
+        "1790000000,\"owned_by\":\"weir\"," ANTHROPIC(
+            "chat",
+            "2026-09-21T14:13:20.000Z") "},{\"id\":\"a/"
+                                        "\\\"b\\\"\",\"object\":\"model\",\"created\":1790000000,"
+                                        "\"owned_by\":\"p\"," ANTHROPIC(
+                                            "a/\\\"b\\\"",
+                                            "2026-09-21T14:13:20.000Z") "}],\"has_more\":false,"
+                                                                        "\"first_id\":\"chat\","
+                                                                        "\"last_id\":\"a/"
+                                                                        "\\\"b\\\"\"}");
     buf_reset(&out);
     openai_put_models(&out, rows, 0, 1);
-    CHECK_EQ_LIT(buf_view(&out), "{\"object\":\"list\",\"data\":[]}");
+    CHECK_EQ_LIT(buf_view(&out), "{\"object\":\"list\",\"data\":[],\"has_more\":false,"
+                                 "\"first_id\":null,\"last_id\":null}");
     buf_reset(&out);
     openai_put_model(&out, rows, 7);
     CHECK_EQ_LIT(buf_view(&out), "{\"id\":\"chat\",\"object\":\"model\",\"created\":7,\"owned_by\":"
-                                 "\"weir\"}");
+                                 "\"weir\"," ANTHROPIC("chat", "1970-01-01T00:00:07.000Z") "}");
     buf_done(&out);
 }
 

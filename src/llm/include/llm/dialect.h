@@ -45,7 +45,7 @@ struct llm_dialect {
     /* An error's body for this HTTP status; `request_id` may be empty. */
     void (*put_error)(struct buf *out, unsigned status, const struct llm_error *e,
                       struct slice request_id);
-    /* The same as the last event of a stream. */
+    /* The same as the only event of a stream; one that has begun ends by `encode` with ERROR. */
     void (*put_error_event)(struct buf *out, unsigned status, const struct llm_error *e,
                             struct slice request_id);
 };

@@ -78,7 +78,7 @@ enum llm_lack { LACK_DROP, LACK_REFUSE };
     X(CUSTOM_TOOLS, REFUSE, "tools", "tools", "tools", "tools")                                    \
     X(HOSTED_TOOLS, REFUSE, "tools", "tools", "tools", "tools")                                    \
     X(TOOL_CHOICE, REFUSE, "tool_choice", "tool_choice", "tool_choice", "toolConfig")              \
-    X(PARALLEL, REFUSE, "parallel_tool_calls", "parallel_tool_calls",                              \
+    X(PARALLEL, DROP, "parallel_tool_calls", "parallel_tool_calls",                                \
       "tool_choice.disable_parallel_tool_use", "toolConfig")                                       \
     X(STRICT, DROP, "tools.strict", "tools.strict", "tools.strict", "tools.strict")                \
     X(JSON_OBJECT, REFUSE, "response_format", "text.format", "output_config.format",               \

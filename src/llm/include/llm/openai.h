@@ -61,6 +61,8 @@ struct llm_request {
     struct llm_span include_usage;      /* inside stream_options */
     const struct llm_range *developers; /* the roles that say developer, in order, in the arena */
     size_t developers_n;
+    bool refers_reasoning; /* to reasoning that the provider stored; without it the request still
+                            * says all that other providers can know */
     const char *pinned; /* what in it only the provider that stored or runs it can serve, or NULL */
 };
 
@@ -189,7 +191,7 @@ void openai_read_error(struct json_parser *p, struct arena *a, struct slice body
 /* {"error":{"message":...,"type":...,"param":...,"code":...}}; absent fields are null. */
 void openai_put_error(struct buf *out, const struct llm_error *e);
 
-/* GET /v1/models. */
+/* GET /v1/models: OpenAI's list, with the members that Anthropic's clients look for beside. */
 struct llm_model_row {
     struct slice id, owner;
 };

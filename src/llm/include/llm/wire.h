@@ -92,6 +92,10 @@ struct llm_wire {
     enum llm_poll (*poll)(struct llm_decoder *d, struct slice body, struct slice *ret_path);
 };
 
+/* `name` as one segment of a path (RFC 3986 section 3.3): all but unreserved characters and @ are
+ * percent-encoded. .p NULL: no memory. */
+NODISCARD struct slice llm_path_segment(struct arena *a, struct slice name);
+
 /* wire->path for this provider: SageMaker has one of its own whatever the wire. */
 struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
                            const struct llm_provider *provider, enum llm_op op, struct slice model,
