@@ -2,9 +2,11 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "command.h"
 #include "fetch.h"
 #include "llm/provider.h"
+#include "llm/wire.h"
 #include "loaded.h"
 #include "options.h"
 #include "version.h"
@@ -48,7 +50,7 @@ static int64_t limit(int64_t ns)
 static bool try_provider(struct fetcher *f, const struct config_provider *c,
                          const struct gw_provider *p)
 {
-    struct buf url;
+    struct buf url, fields;
     unsigned status = 0;
     bool ok = false;
     if (p->row->models_path == NULL) {
@@ -60,11 +62,15 @@ static bool try_provider(struct fetcher *f, const struct config_provider *c,
         base.n--;
     buf_init(&url, 8192);
     buf_printf(&url, SLICE_FMT "%s", SLICE_ARG(base), p->row->models_path);
+    buf_init(&fields, 65536);
+    buf_slice(&fields, p->fields);
+    if (p->row->wire == &anthropic_wire)
+        buf_lit(&fields, "anthropic-version: 2023-06-01\r\n");
     struct fetch_request r = {
         .method = HTTP_GET,
         .url = buf_view(&url),
         .upstream = p->upstream,
-        .credential = p->fields,
+        .credential = buf_view(&fields),
         .connect_ns = limit(p->timeouts.ns[TIMEOUT_CONNECT] + p->timeouts.ns[TIMEOUT_TLS]),
         .head_ns = limit(p->timeouts.ns[TIMEOUT_HEAD]),
         .idle_ns = PATIENCE_NS,
@@ -82,6 +88,8 @@ static bool try_provider(struct fetcher *f, const struct config_provider *c,
     puts(")");
     fflush(stdout); /* the next one may take its time */
     buf_done(&url);
+    mem_wipe(fields.p, fields.n); /* there is a key in it */
+    buf_done(&fields);
     return ok;
 }
 

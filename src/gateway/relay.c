@@ -440,6 +440,8 @@ static bool relay_payload(struct attempt *a, const struct aws_event *ev)
         conclude_upstream_error(a, &e);
         return false;
     }
+    if (!slice_is(ev->type, "PayloadPart"))
+        return true;
     buf_slice(&a->inner, ev->payload);
     struct slice in = buf_view(&a->inner);
     if (a->inner.failed) {
@@ -452,22 +454,24 @@ static bool relay_payload(struct attempt *a, const struct aws_event *ev)
     return true;
 }
 
-/* Whole events of AWS's framing off `*in`. False: the attempt is over. */
+/* Whole events of AWS's framing off `*in`; what comes behind the answer's end is not looked at.
+ * False: the attempt is over. */
 static bool relay_aws(struct attempt *a, struct slice *in)
 {
     bool outer = a->target.provider->row->quirks & QUIRK_SAGEMAKER;
     struct buf *scratch = &a->exchange->worker->events;
     struct aws_event ev;
-    enum aws_event_result r;
-    while ((r = aws_event_next(in, &ev)) == AWS_EVENT_GOT) {
-        bool ok = outer     ? relay_payload(a, &ev)
-                  : a->done ? true
-                            : relay_translated(a, aws_event_name(&ev), aws_event_data(&ev, scratch),
-                                               SLICE_NONE);
+    enum aws_event_result r = AWS_EVENT_GOT;
+    while (!a->done && (r = aws_event_next(in, &ev)) == AWS_EVENT_GOT) {
+        bool ok = outer ? relay_payload(a, &ev)
+                        : relay_translated(a, aws_event_name(&ev), aws_event_data(&ev, scratch),
+                                           SLICE_NONE);
         if (!ok)
             return false;
     }
-    if (r == AWS_EVENT_MORE)
+    if (a->done)
+        *in = slice_from(*in, in->n);
+    if (r != AWS_EVENT_BAD)
         return true;
     conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "its event stream is damaged");
     return false;

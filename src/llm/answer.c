@@ -1,13 +1,18 @@
 /* Whole answers from events, and events in the order that sequential dialects need. */
 #include "llm/neutral.h"
 
+/* Text that comes piece by piece. */
+struct gathered {
+    char *p;
+    size_t n, size;
+};
+
 /* A part that text may still come to. */
 struct llm_open_part {
     struct llm_open_part *next; /* the one begun before */
     unsigned choice, number;
     struct llm_part *part;
-    char *text;
-    size_t n, size;
+    struct gathered text;
 };
 
 /* A choice, and where more goes. */
@@ -19,22 +24,27 @@ struct llm_open_choice {
 
 #define TEXT_LEAST 256 /* bytes of the first piece that has to grow */
 
-static bool add_text(struct arena *a, struct llm_open_part *o, struct slice more)
+static bool gather(struct arena *a, struct gathered *g, struct slice more)
 {
-    if (o->n + more.n > o->size) {
-        size_t size = o->n == 0 ? more.n : MAX_OF((o->n + more.n) * 2, (size_t)TEXT_LEAST);
+    if (g->n + more.n > g->size) {
+        size_t size = g->n == 0 ? more.n : MAX_OF((g->n + more.n) * 2, (size_t)TEXT_LEAST);
         char *grown = arena_alloc(a, size);
         if (grown == NULL)
             return false;
-        if (o->n > 0)
-            memcpy(grown, o->text, o->n);
-        o->text = grown;
-        o->size = size;
+        if (g->n > 0)
+            memcpy(grown, g->p, g->n);
+        g->p = grown;
+        g->size = size;
     }
     if (more.n > 0)
-        memcpy(o->text + o->n, more.p, more.n);
-    o->n += more.n;
+        memcpy(g->p + g->n, more.p, more.n);
+    g->n += more.n;
     return true;
+}
+
+static struct slice text_of(const struct gathered *g)
+{
+    return g->p != NULL ? slice_of(g->p, g->n) : SLICE("");
 }
 
 /* Where the list of open parts points at the event's own, or at its end. */
@@ -49,7 +59,7 @@ static struct llm_open_part **find_part(struct llm_collector *c, const struct ll
 /* Joins what came to it. */
 static void close_part(struct llm_open_part *o)
 {
-    struct llm_text text = {o->text != NULL ? slice_of(o->text, o->n) : SLICE("")};
+    struct llm_text text = {text_of(&o->text)};
     if (o->part->kind == PART_TOOL_CALL && !o->part->custom)
         o->part->arguments = text;
     else
@@ -169,7 +179,7 @@ static bool collect(struct llm_collector *c, const struct llm_event *e)
         c->answer->model = keep(c, e->model);
         return true;
     case EVENT_PART: return begin_part(c, e);
-    case EVENT_DELTA: return o == NULL || add_text(c->arena, o, e->text.inner);
+    case EVENT_DELTA: return o == NULL || gather(c->arena, &o->text, e->text.inner);
     case EVENT_SIGNATURE:
         if (o == NULL)
             return true;
@@ -235,15 +245,29 @@ static bool copy_slice(struct arena *a, struct slice *s)
     return s->p != NULL;
 }
 
+static bool add_delta(struct llm_sequencer *s, struct llm_waiting *w, const struct llm_event *e)
+{
+    bool ok = gather(s->arena, &w->text, e->text.inner);
+    w->event.text.inner = text_of(&w->text);
+    return ok;
+}
+
 static bool wait_for_turn(struct llm_sequencer *s, const struct llm_event *e)
 {
-    struct llm_waiting *w = arena_new(s->arena, struct llm_waiting), **tail = &s->waiting;
+    struct llm_waiting **tail = &s->waiting, *same = NULL; /* the latest of the same part */
+    for (; *tail != NULL; tail = &(*tail)->next)
+        same = (*tail)->event.part == e->part ? *tail : same;
+    if (e->kind == EVENT_DELTA && same != NULL && same->event.kind == EVENT_DELTA)
+        return add_delta(s, same, e);
+    struct llm_waiting *w = arena_new(s->arena, struct llm_waiting);
     if (w == NULL)
         return false;
     w->event = *e;
     struct llm_event *c = &w->event;
-    bool ok = copy_slice(s->arena, &c->text.inner) && copy_slice(s->arena, &c->id) &&
-              copy_slice(s->arena, &c->name) && copy_slice(s->arena, &c->signature);
+    bool ok = copy_slice(s->arena, &c->id) && copy_slice(s->arena, &c->name) &&
+              copy_slice(s->arena, &c->signature) && copy_slice(s->arena, &c->json);
+    if (e->kind == EVENT_DELTA)
+        ok = ok && add_delta(s, w, e);
     if (e->citation != NULL) {
         w->citation = *e->citation;
         c->citation = &w->citation;
@@ -252,8 +276,6 @@ static bool wait_for_turn(struct llm_sequencer *s, const struct llm_event *e)
              copy_slice(s->arena, &w->citation.cited.inner) &&
              copy_slice(s->arena, &w->citation.own_json);
     }
-    while (*tail != NULL)
-        tail = &(*tail)->next;
     *tail = w;
     return ok;
 }

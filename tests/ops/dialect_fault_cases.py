@@ -125,6 +125,12 @@ def play_cut(call):
     return stream_of(call, half(call), "cut")
 
 
+def play_cut_arguments(call):
+    """In the midst of a call's arguments."""
+    n = {"openai": 3, "anthropic": 5, "responses": 4, "bedrock": 3}
+    return stream_of(call, call.events(CALLS)[:n[call.wire_name]], "cut")
+
+
 def play_cut_first(call):
     if not call.streams:
         return Play(b"", then="cut")
@@ -222,6 +228,12 @@ def play_lengths(call):
     prelude = struct.pack(">II", 24, 4096)
     message = prelude + struct.pack(">I", zlib.crc32(prelude)) + b"12345678"
     return stream_of(call, [], frames=[message + struct.pack(">I", zlib.crc32(message))])
+
+
+def play_behind(call):
+    """The answer is whole, and what comes behind it no longer counts."""
+    rubbish = b"rubbish" * 9 if call.wire_name == "bedrock" else b'data: {"half\n\n: more\n\n'
+    return stream_of(call, [], frames=[*call.frames(call.events(ANSWER)), rubbish])
 
 
 STRANGERS = {
@@ -348,6 +360,12 @@ def arguments(cell):
     return whole(cell)
 
 
+def cut_arguments(cell):
+    """Google's clients get calls as a whole only."""
+    used = EARLY.get(cell.wire_name, (None, None))
+    return Wanted(502 if cell.client_name.startswith("google") else 200, CUT, used=used)
+
+
 def no_object(_cell):
     return Wanted(502, BAD, used=TOLD)
 
@@ -380,6 +398,8 @@ FAULTS = {
     "cut-opening": Fault(play_cut_opening, lambda cell: Wanted(502, CUT, used=EARLY["anthropic"] if
                          cell.wire_name == "anthropic" else (None, None)), (STREAM,)),
     "cut-inside": Fault(play_cut_inside, breaking(CUT), (STREAM,)),
+    "cut-arguments": Fault(play_cut_arguments, cut_arguments, (STREAM,), ("openai", "anthropic", "responses", "bedrock"),
+                           tools=True),
     "no-finish": Fault(play_no_finish, breaking(CUT), (STREAM,)),
     "no-last": Fault(play_no_last, ending(CUT), (STREAM,), ("openai", "anthropic", "gemini", "responses")),
     "end-only": Fault(play_end_only, lambda cell: ending(CUT if cell.wire_name == "bedrock" else BAD)(cell),
@@ -392,6 +412,7 @@ FAULTS = {
     "crc-payload": Fault(play_crc_payload, breaking(BAD), (STREAM,), ("bedrock",)),
     "crc-prelude": Fault(play_crc_prelude, nothing(BAD), (STREAM,), ("bedrock",)),
     "lengths": Fault(play_lengths, nothing(BAD), (STREAM,), ("bedrock",)),
+    "behind": Fault(play_behind, whole, (STREAM,), ("openai", "anthropic", "responses", "bedrock")),
     "strangers": Fault(play_strangers, whole, (STREAM,)),
     "silent": Fault(play_silent, lambda cell: Wanted(504, "timeout_first_token" if cell.stream else "timeout_head"),
                     timeouts="first_token: 400ms, head: 700ms"),
@@ -423,11 +444,26 @@ def need(holds, what):
         raise Wrong(what)
 
 
+# What these dialects' SDKs know errors by.
+KINDS = {
+    "anthropic": {"invalid_request_error", "authentication_error", "permission_error", "not_found_error",
+                  "rate_limit_error", "timeout_error", "api_error", "overloaded_error", "billing_error"},
+    "google": {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND",
+               "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN"},
+}
+
+
+def judge_kind(cell, error):
+    known = KINDS.get(cell.client_name.partition("-")[0])
+    need(error["kind"] in known if known else error["kind"], f"kind of {error}")
+
+
 def judge_error(cell, wanted, reply):
     need(reply.status == wanted.status and not reply.cut, f"want {wanted.status}, got {reply}")
     need(reply.headers.get("content-type", "").startswith("application/json"), reply.headers)
     error = cell.client.form.read_error(reply.json())
     need(wanted.words in error["message"], error)
+    judge_kind(cell, error)
     need(HINT not in reply.body.decode(), f"the client reads of Weir's credential: {error}")
     for name, value in wanted.headers.items():
         need(reply.headers.get(name) == value, f"{name} is {reply.headers.get(name)!r}")
@@ -440,10 +476,11 @@ def judge_broken(cell, wanted, reply):
     need(reply.status == 200, f"want a stream, got {reply}")
     need(reply.cut, f"the body has its last chunk: {reply.body[-300:]!r}")
     found = re.search(cell.client.success, reply.body.decode())
-    need(not found or may_have_finished(cell), f"it looks like a success: {found and found[0]} in {reply.body[-600:]!r}")
+    need(not found or may_have_finished(cell), f"it looks like a success: {found} in {reply.body[-600:]!r}")
     _, error = cell.client.read(reply, True)
     need(error is not None, f"no error at the end: {reply.body[-600:]!r}")
     need(wanted.words in error["message"], error)
+    judge_kind(cell, error)
     need(not ENDS.search(reply.body.decode()), f"the stream is ended: {reply.body[-600:]!r}")
 
 

@@ -116,7 +116,8 @@ class Completions:
         check(body["object"], {"text_completion"}, "object")
         check(body["id"], text, "id")
         choice = body["choices"][0]
-        return {"choices": [{"parts": [{"text": choice["text"]}], "finish": openai.FINISH_READ[choice["finish_reason"]]}],
+        finish = openai.FINISH_READ[choice["finish_reason"]]
+        return {"choices": [{"parts": [{"text": choice["text"]}], "finish": finish}],
                 "usage": openai.read_usage(body["usage"]), "model": body["model"]}
 
     @staticmethod

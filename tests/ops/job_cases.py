@@ -17,7 +17,7 @@ import zlib
 
 from canon import dumps, pieces
 from dialect_wires import CLIENTS, LegacyProvider
-from features import ANSWER, SAID, USAGE
+from features import ANSWER, SAID, USAGE, asking
 from formats import openai
 from formats.converse import header
 from harness import Case, Server, Weir, late, read_request, until
@@ -73,7 +73,7 @@ class Judged(Case):
 
     def log(self, weir, reply):
         wanted = reply.headers["x-weir-request-id"]
-        return until("it is logged", lambda: next((line for line in weir.access() if line["request_id"] == wanted), None))
+        return until("it is logged", lambda: next((a for a in weir.access() if a["request_id"] == wanted), None))
 
     def logged(self, weir, reply, reason, used=UNTOLD):
         line = self.log(weir, reply)
@@ -162,7 +162,8 @@ def model_stream_error(name="ModelStreamError"):
     return aws_message(body, exception_type=name, content_type="application/json", message_type="exception")
 
 
-CALL = types.SimpleNamespace(wire_name="openai", model="container-model", body={"stream_options": {"include_usage": True}})
+CALL = types.SimpleNamespace(wire_name="openai", model="container-model",
+                             body={"stream_options": {"include_usage": True}})
 
 
 def form_of(request):
@@ -289,8 +290,9 @@ class SageMaker(Judged):
             flipped[-9] ^= 1
             return {"first": [model_stream_error()], "middle": [part(some), model_stream_error()],
                     "internal": [part(some), model_stream_error("InternalStreamFailure")],
-                    "behind": [part(data), model_stream_error()], "crc": [part(data[:900]), bytes(flipped)],
-                    "half": [part(some)], "nothing": [], "cut": [part(some), part(some)[:30]],
+                    "behind": [part(data), model_stream_error()], "rubbish": [part(data), b"rubbish" * 9],
+                    "crc": [part(data[:900]), bytes(flipped)], "half": [part(some)], "nothing": [],
+                    "cut": [part(some), part(some)[:30]],
                     "strange": [part(some), aws_message(b"{}", event_type="Future", message_type="event"),
                                 part(data[len(some):])]}
         _, config = self.endpoint(None, lambda request, name: send_stream(
@@ -305,6 +307,7 @@ class SageMaker(Judged):
             self.broken(weir, client, "sm/half", "upstream_cut")
             self.broken(weir, client, "sm/cut", "upstream_cut")
             self.whole(weir, client, "sm/behind", stream)
+            self.whole(weir, client, "sm/rubbish", stream)
             self.whole(weir, client, "sm/strange", stream)
         with Weir(config) as weir:
             self.each(check, STREAM)
@@ -313,7 +316,7 @@ class SageMaker(Judged):
         """What SageMaker's runtime itself answers."""
         rows = {"model": (424, {"ErrorCode": "INTERNAL_FAILURE_FROM_MODEL", "Message": WORDS, "OriginalStatusCode": 500,
                                 "OriginalMessage": "x", "LogStreamArn": "arn:x"}, 424, "upstream_error", WORDS),
-                "missing": (400, {"Message": "Endpoint e of account 1 not found."}, 400, "upstream_refused", "not found"),
+                "missing": (400, {"Message": "Endpoint e not found."}, 400, "upstream_refused", "not found"),
                 "signature": (403, {"message": "The security token is invalid"}, 502, "upstream_auth", ""),
                 "throttled": (429, {"Message": WORDS}, 429, "rate_limit_exceeded", WORDS),
                 "down": (503, {"Message": WORDS}, 503, "upstream_error", WORDS)}
@@ -403,6 +406,10 @@ REPLICATE = Replicate("replicate", "meta/llama-3", "/models/meta/llama-3/predict
                       ("starting", "processing"), TOLD, {"canceled": 502, "aborted": 504})
 RUNPOD = RunPod("runpod-native", "llama-3", "/runsync", "/status/", ("IN_QUEUE", "IN_PROGRESS"), TOLD,
                 {"CANCELLED": 502, "TIMED_OUT": 504})
+
+
+def in_flight(weir):
+    return sum(value for name, value in weir.metrics().items() if name.startswith("llm_inflight"))
 
 
 class JobCase:
@@ -509,13 +516,13 @@ class JobCase:
         with Weir(self.config(server)) as weir:
             socks = []
             for stream in (JSON, STREAM):
-                body = dumps({"model": self.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 300,
-                              "stream": stream}).encode()
+                body = dumps(openai.write_request(asking(), self.model, stream)).encode()
                 sock = socket.create_connection(("127.0.0.1", weir.port))
                 sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: w\r\nContent-Type: application/json\r\n"
                              b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
                 socks.append(sock)
             until("both are looked at", lambda: len(server.looks) == 2 and min(server.looks.values()) >= 2)
+            self.assertEqual(in_flight(weir), 2)
             for sock in socks:
                 sock.close()
             for line in weir.last_access(2):
@@ -524,7 +531,7 @@ class JobCase:
             before = dict(server.looks)
             time.sleep(1.2)
             self.assertEqual(server.looks, before)
-            until("nothing is open", lambda: weir.metric('weir_inflight_requests{model="jobs/%s"}' % self.queue.model) == 0)
+            self.assertEqual(in_flight(weir), 0)
 
     def test_never_done(self):
         """The limit of the whole is the limit of all looks together."""
