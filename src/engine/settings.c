@@ -58,6 +58,8 @@ static bool make_argv(struct settings *s)
         put_arg(s, SLICE("serve"));
     put_arg(s, SLICE("-m"));
     put_arg(s, c->model);
+    put_arg(s, SLICE("--alias")); /* else its answers name the model by its path */
+    put_arg(s, c->name);
     put_arg(s, SLICE("--host"));
     put_arg(s, s->socket != NULL ? slice_str(s->socket) : SLICE("none.sock"));
     put_number(s, SLICE("-t"), c->threads > 0 ? c->threads : (int64_t)machine_cores());

@@ -343,8 +343,8 @@ def environment_and_arguments(program):
         d.apply(fake("--fake-env", seen, threads=3, slots=5, context=4096, cache_ram_mib=77))
         d.wait("ready")
         saw = json_of(seen)
-        assert saw["argv"] == [FAKE, "-m", "model.gguf", "--host", d.socket(), "-t", "3", "-np", "5", "-c", "4096",
-                               "--fake-env", seen], saw["argv"]
+        assert saw["argv"] == [FAKE, "-m", "model.gguf", "--alias", "e", "--host", d.socket(), "-t", "3", "-np", "5",
+                               "-c", "4096", "--fake-env", seen], saw["argv"]
         assert not any("secret" in value for value in saw["env"].values()), saw["env"]
         passed = {"GGML_X": "passes", "CUDA_VISIBLE_DEVICES": "0", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1",
                   "LLAMA_ARG_CACHE_RAM": "77", "LLAMA_ARG_UI": "0", "LLAMA_ARG_OFFLINE": "1", "LLAMA_ARG_JINJA": "1"}
