@@ -162,6 +162,9 @@ enum gw_error request_read_head(struct exchange *x, const struct http_head *h);
 NODISCARD bool request_keep_pass_fields(struct exchange *x, const struct http_head *h);
 /* The client's credential, or an empty slice. */
 struct slice request_api_key(const struct http_head *h);
+/* Has the path segments that stand for other places, "." or ".."? No escapes keep those where they
+ * are. */
+bool request_path_leaves(struct slice path);
 /* The first value of `name` in the query, as it stands there; or an empty slice. */
 struct slice request_query(const struct http_head *h, struct slice name);
 

@@ -110,6 +110,20 @@ static const struct gw_passthrough *find_passthrough(const struct gw_snapshot *s
     return best;
 }
 
+/* Whose clients ask for what is not there. */
+static const struct llm_dialect *dialect_of(struct slice path)
+{
+    static const struct {
+        struct slice root;
+        const struct llm_dialect *dialect;
+    } rows[] = {{{"/v1beta/", 8}, &google_dialect}, {{"/v1/messages", 12}, &anthropic_dialect}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (slice_starts(path, rows[i].root))
+            return rows[i].dialect;
+    }
+    return &openai_dialect;
+}
+
 static enum step_result step_read_head(struct exchange *x)
 {
     const struct http_head *h = x->head;
@@ -127,7 +141,10 @@ static enum step_result step_read_head(struct exchange *x)
     x->endpoint = find_endpoint(x, h);
     x->dialect = x->endpoint != NULL ? x->endpoint->dialect : &openai_dialect;
     if (x->endpoint == NULL) {
-        x->passthrough = find_passthrough(x->snapshot, x->path);
+        bool leaves = request_path_leaves(x->path); /* the upstream would look elsewhere */
+        x->passthrough = leaves ? NULL : find_passthrough(x->snapshot, x->path);
+        if (x->passthrough == NULL)
+            x->dialect = dialect_of(x->path);
         if (x->passthrough == NULL)
             return exchange_refuse(x, GW_NOT_FOUND, "Unknown request URL: %s %.*s",
                                    http_method_text(h->method), SLICE_ARG(x->path));
@@ -390,10 +407,43 @@ static const struct gw_target *next_target(struct exchange *x)
     return x->model != NULL ? &x->model->targets[i] : &x->direct;
 }
 
+/* Why the latest attempt failed, as the client is to hear it. */
+struct failure {
+    enum gw_error error;
+    unsigned status;
+    struct llm_error upstream;
+    struct slice message, param, retry_fields, down_fields, upstream_id;
+};
+
+static struct failure failure_of(const struct exchange *x)
+{
+    return (struct failure){.error = x->error,
+                            .status = x->upstream_status,
+                            .upstream = x->upstream_error,
+                            .message = x->message,
+                            .param = x->param,
+                            .retry_fields = x->retry_fields,
+                            .down_fields = x->down_fields,
+                            .upstream_id = x->upstream_id};
+}
+
+static void restore(struct exchange *x, const struct failure *f)
+{
+    x->error = f->error;
+    x->upstream_status = f->status;
+    x->upstream_error = f->upstream;
+    x->message = f->message;
+    x->param = f->param;
+    x->retry_fields = f->retry_fields;
+    x->down_fields = f->down_fields;
+    x->upstream_id = f->upstream_id;
+}
+
 static enum step_result step_attempt(struct exchange *x)
 {
     const struct gw_target *t;
     enum gw_error e = GW_INTERNAL;
+    const struct failure before = failure_of(x);
     while ((t = next_target(x)) != NULL) {
         e = attempt_start(x, t);
         if (e == GW_OK)
@@ -401,7 +451,10 @@ static enum step_result step_attempt(struct exchange *x)
         if (!gw_error_row(e)->try_another)
             break;
     }
-    return exchange_refuse(x, e, NULL);
+    if (before.error == GW_OK || (e != GW_UNSUPPORTED && e != GW_NO_OPERATION))
+        return exchange_refuse(x, e, NULL);
+    restore(x, &before); /* the request was good for another target, which failed */
+    return STEP_REPLY;
 }
 
 /* May what went wrong with the attempt be mended by another? */

@@ -39,6 +39,17 @@ struct slice request_api_key(const struct http_head *h)
     return SLICE_NONE;
 }
 
+bool request_path_leaves(struct slice path)
+{
+    struct slice rest = slice_cut(&path, '?');
+    while (rest.n > 0) {
+        struct slice segment = slice_cut(&rest, '/');
+        if (slice_is(segment, ".") || slice_is(segment, ".."))
+            return true;
+    }
+    return false;
+}
+
 struct slice request_query(const struct http_head *h, struct slice name)
 {
     struct slice rest = h->query;

@@ -146,18 +146,6 @@ static enum gw_error refuse_pinned(struct exchange *x)
     return GW_PINNED;
 }
 
-/* Has it segments that stand for other places? No escapes keep those where they are. */
-static bool leaves_its_place(struct slice path)
-{
-    struct slice rest = slice_cut(&path, '?');
-    while (rest.n > 0) {
-        struct slice segment = slice_cut(&rest, '/');
-        if (slice_is(segment, ".") || slice_is(segment, ".."))
-            return true;
-    }
-    return false;
-}
-
 static enum gw_error no_such_model(struct attempt *a)
 {
     struct exchange *x = a->exchange;
@@ -180,7 +168,7 @@ static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
     bool has = op == LLM_CHAT || (wire == &openai_wire && op != LLM_COUNT_TOKENS);
     if (path.p == NULL)
         return has ? GW_NO_MEMORY : no_operation(a, op);
-    if (leaves_its_place(path))
+    if (request_path_leaves(path))
         return no_such_model(a);
     const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
     a->request.target = arena_printf(

@@ -1,6 +1,8 @@
 /* Texts, signatures, features and tool calls of the neutral model. */
 #include "llm/neutral.h"
 
+#define CALLS_BACK 1000 /* of a conversation's tool calls, to look for a result's */
+
 struct llm_text llm_text_of(struct arena *a, struct slice plain)
 {
     if (json_plain(plain) == plain.n)
@@ -132,7 +134,8 @@ struct slice llm_result_name(const struct llm_part *result)
 {
     if (result->name.n > 0)
         return result->name;
-    for (const struct llm_part *call = result->calls; call != NULL; call = call->calls) {
+    const struct llm_part *call = result->calls;
+    for (unsigned i = 0; i < CALLS_BACK && call != NULL; i++, call = call->calls) {
         if (slice_eq(call->id, result->id))
             return call->name;
     }

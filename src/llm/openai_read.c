@@ -143,8 +143,13 @@ static const struct {
 
 static bool read_part(struct place *x, uint32_t node, unsigned at)
 {
+    static const char *const known[] = {
+        "type", "text",    "image_url",     "input_audio",
+        "file", "refusal", "cache_control", "prompt_cache_breakpoint",
+        NULL};
     struct slice type = SLICE_NONE;
     if (!reader_object(x->rd, node, part_path(x, at, "")) ||
+        !reader_unknown(x->rd, node, known, "messages.content.") ||
         !reader_word(x->rd, node, "type", part_path(x, at, ".type"), &type))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(part_types); i++) {
@@ -244,9 +249,15 @@ static bool read_reasoning(struct place *x)
     if (blocks != 0 && !read_thinking(x, blocks, &any))
         return false;
     struct llm_text text = LLM_NO_TEXT;
-    if (any || !reader_text(rd, x->node, "reasoning_content",
-                            reader_path(rd, "messages[%u].reasoning_content", x->m->at), &text))
-        return any;
+    if (any)
+        return true;
+    const char *names[] = {"reasoning",
+                           "reasoning_content"}; /* the latter counts if there are both */
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!reader_text(rd, x->node, names[i],
+                         reader_path(rd, "messages[%u].%s", x->m->at, names[i]), &text))
+            return false;
+    }
     if (text.inner.n == 0)
         return true;
     struct llm_part *p = add_part(x, PART_REASONING, 0);
@@ -275,8 +286,10 @@ static bool read_google_signature(struct place *x, uint32_t call)
 static bool read_call(struct place *x, uint32_t call, unsigned at, bool signatures)
 {
     struct llm_reader *rd = x->rd;
+    static const char *const known[] = {"id",    "type",          "function", "custom",
+                                        "index", "extra_content", NULL};
     const char *path = reader_path(rd, "messages[%u].tool_calls[%u]", x->m->at, at);
-    if (!reader_object(rd, call, path))
+    if (!reader_object(rd, call, path) || !reader_unknown(rd, call, known, "messages.tool_calls."))
         return false;
     uint32_t body = reader_get(rd, call, "function"), custom = reader_get(rd, call, "custom");
     uint32_t what = body != 0 ? body : custom;
@@ -356,9 +369,11 @@ static bool read_assistant(struct place *x)
 /* A tool's result: a message of its own here, a part of the user's elsewhere. */
 static bool read_result(struct place *x, bool older)
 {
+    static const char *const known[] = {"role",         "content",       "name",
+                                        "tool_call_id", "cache_control", NULL};
     struct llm_reader *rd = x->rd;
     struct llm_part *p = add_part(x, PART_TOOL_RESULT, 0);
-    if (p == NULL)
+    if (p == NULL || !reader_unknown(rd, x->node, known, "messages."))
         return false;
     struct place inner = {.rd = rd, .m = x->m, .tail = &p->content, .node = x->node};
     if (!reader_word(rd, x->node, "name", reader_path(rd, "messages[%u].name", x->m->at),
@@ -375,6 +390,13 @@ static bool read_result(struct place *x, bool older)
                              "Missing required parameter: 'tool_call_id'.");
     x->m->name = SLICE_NONE;
     return read_content(&inner);
+}
+
+/* A message of the user's or of the system's. */
+static bool read_said(struct place *x)
+{
+    static const char *const known[] = {"role", "content", "name", NULL};
+    return reader_unknown(x->rd, x->node, known, "messages.") && read_content(x);
 }
 
 static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
@@ -401,7 +423,7 @@ static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
             return read_result(&x, i == 5);
         if (!reader_word(rd, node, "name", reader_path(rd, "messages[%u].name", at), &m->name))
             return false;
-        return m->role == ROLE_ASSISTANT ? read_assistant(&x) : read_content(&x);
+        return m->role == ROLE_ASSISTANT ? read_assistant(&x) : read_said(&x);
     }
     return reader_refuse(rd, reader_path(rd, "messages[%u].role", at), "invalid_value",
                          "Invalid value: '" SLICE_FMT "'. Supported values are: 'system', "
@@ -424,7 +446,10 @@ static bool read_messages(struct llm_reader *rd)
 
 static bool read_function(struct llm_reader *rd, uint32_t f, struct llm_tool *t, const char *path)
 {
-    if (!reader_object(rd, f, path) || !reader_word(rd, f, "name", path, &t->name) ||
+    static const char *const known[] = {"name",   "description", "parameters",
+                                        "strict", "format",      NULL};
+    if (!reader_object(rd, f, path) || !reader_unknown(rd, f, known, "tools.") ||
+        !reader_word(rd, f, "name", path, &t->name) ||
         !reader_text(rd, f, "description", path, &t->description) ||
         !reader_flag(rd, f, "strict", path, &t->strict))
         return false;
@@ -437,6 +462,7 @@ static bool read_function(struct llm_reader *rd, uint32_t f, struct llm_tool *t,
 
 static bool read_tool(struct llm_reader *rd, uint32_t node, unsigned at, struct llm_tool ***tail)
 {
+    static const char *const known[] = {"type", "function", "custom", "cache_control", NULL};
     char path[sizeof rd->path];
     struct slice type = SLICE_NONE;
     memcpy(path, reader_path(rd, "tools[%u]", at), sizeof path);
@@ -453,6 +479,8 @@ static bool read_tool(struct llm_reader *rd, uint32_t node, unsigned at, struct 
         return true;
     }
     uint32_t what = reader_get(rd, node, custom ? "custom" : "function");
+    if (!reader_unknown(rd, node, known, "tools."))
+        return false;
     struct llm_tool *t = reader_add_tool(rd, tail, custom ? TOOL_CUSTOM : TOOL_FUNCTION);
     if (t == NULL)
         return false;

@@ -185,10 +185,13 @@ static bool put_result(struct llm_writing *w, struct json_writer *j, const struc
     jw_before_value(j);
     buf_char(j->b, '"');
     for (const struct llm_part *p = r->content; p != NULL; p = p->next) {
-        if (p->kind == PART_TEXT)
-            buf_slice(j->b, p->text.inner);
-        else
+        if (p->kind != PART_TEXT) {
             *ret_more = true;
+            continue;
+        }
+        if (p->cache_json.n > 0 && !llm_lacks(w, FEATURE_CACHE, NULL))
+            return false;
+        buf_slice(j->b, p->text.inner);
     }
     buf_char(j->b, '"');
     jw_close(j, '}');
@@ -258,17 +261,32 @@ static bool put_calls(struct llm_writing *w, struct json_writer *j, const struct
     return true;
 }
 
+/* Refusals are one text here. */
+static void put_refusals(struct json_writer *j, const struct llm_part *p)
+{
+    jw_key(j, "refusal");
+    jw_before_value(j);
+    buf_char(j->b, '"');
+    for (; p != NULL; p = p->next) {
+        if (p->kind == PART_REFUSAL)
+            buf_slice(j->b, p->text.inner);
+    }
+    buf_char(j->b, '"');
+}
+
 static bool put_assistant(struct llm_writing *w, struct json_writer *j, const struct llm_message *m)
 {
     open_message(j, "assistant");
     if (m->name.n > 0)
         put_word(j, "name", m->name);
+    bool refuses = false;
     for (const struct llm_part *p = m->parts; p != NULL; p = p->next) {
         if (p->kind == PART_REASONING && !llm_lacks(w, FEATURE_SIGNATURE, NULL))
             return false;
-        if (p->kind == PART_REFUSAL)
-            jw_field_text(j, "refusal", p->text);
+        refuses |= p->kind == PART_REFUSAL;
     }
+    if (refuses)
+        put_refusals(j, m->parts);
     if (!put_content(w, j, m->parts) || !put_calls(w, j, m))
         return false;
     jw_close(j, '}');

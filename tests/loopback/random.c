@@ -52,10 +52,12 @@ static uint64_t chance(struct play *p, uint64_t below)
 
 /* --- clients */
 
-static void plan_body(struct play *p, struct visitor *v, const char *model, unsigned how)
+static void plan_body(struct play *p, struct visitor *v, const char *path, const char *model,
+                      unsigned how)
 {
     static char spaces[1 << 20];
-    struct slice body = chat_body(model, how);
+    bool messages = strcmp(path, "/v1/messages") == 0;
+    struct slice body = messages ? messages_body(model, how & ASK_STREAM) : chat_body(model, how);
     memset(spaces, ' ', sizeof spaces);
     if (chance(p, 40) == 0)
         text_add(&v->body, slice_of(spaces, sizeof spaces)); /* to the thread pool */
@@ -64,16 +66,19 @@ static void plan_body(struct play *p, struct visitor *v, const char *model, unsi
 
 static void client_comes(struct play *p)
 {
-    static const char *const models[] = {"one",   "two",         "three", "four",  "five",
-                                         "house", "tiny",        "own",   "modal", "mistral",
-                                         "house", "house-twice", "both",  "no",    "house-twice"};
+    static const char *const models[] = {
+        "one",         "two",          "three",       "four",  "five",        "house", "tiny",
+        "own",         "modal",        "mistral",     "house", "house-twice", "both",  "no",
+        "house-twice", "claude-first", "claude-last", "wires", "replicate"};
     static const char *const paths[] = {"/v1/audio/a",    "/v1/files",   "/v1/models",
                                         "/v1/models/one", "/v1/nothing", "/livez"};
+    static const char *const asked[] = {"/v1/chat/completions", "/v1/chat/completions",
+                                        "/v1/messages"};
     static const enum http_method methods[] = {HTTP_POST, HTTP_GET, HTTP_HEAD, HTTP_DELETE};
     struct visitor *v = &p->visitors[chance(p, CLIENTS_MAX)];
     bool asks = chance(p, 4) > 0;
     struct client_request r = {.method = asks ? HTTP_POST : PICK(p, methods),
-                               .path = asks ? "/v1/chat/completions" : PICK(p, paths),
+                               .path = asks ? PICK(p, asked) : PICK(p, paths),
                                .fields = chance(p, 4) ? NULL : "x-api-key: sk-mine\n",
                                .content_length = -1,
                                .gone_at = chance(p, 30) == 0,
@@ -81,7 +86,7 @@ static void client_comes(struct play *p)
     if (v->s != NULL)
         return;
     if (r.method == HTTP_POST)
-        plan_body(p, v, PICK(p, models), (unsigned)chance(p, 4));
+        plan_body(p, v, r.path, PICK(p, models), (unsigned)chance(p, 4));
     r.chunked = r.method == HTTP_POST && chance(p, 2);
     r.content_length = r.method == HTTP_POST && !r.chunked ? (int64_t)v->body.n : -1;
     bool health = strcmp(r.path, "/livez") == 0 && (r.method == HTTP_GET || r.method == HTTP_HEAD);
@@ -140,6 +145,20 @@ static void client_leaves(struct play *p)
 
 /* --- upstreams */
 
+/* Anthropic's events, mostly in their order. */
+static void write_messages(struct play *p, struct script *sc)
+{
+    static const char *const events[] = {AV_START,      AV_BLOCK, AV_TEXT, AV_TEXT,
+                                         AV_BLOCK_STOP, AV_DELTA, AV_STOP};
+    static const char *const others[] = {AV_ERROR, EV_JUNK, EV_TEXT, ": ping\n\n", AV("ping", "")};
+    sc->ending = (unsigned)chance(p, 6);
+    for (size_t i = 0; i < ARRAY_LEN(events) && chance(p, 30) > 0; i++) {
+        if (chance(p, 20) == 0)
+            text_add(&sc->body, slice_str(PICK(p, others)));
+        text_add(&sc->body, slice_str(events[i]));
+    }
+}
+
 static void write_script(struct play *p, struct script *sc)
 {
     static const char *const events[] = {EV_ROLE,  EV_TEXT, EV_TEXT,      EV_FINISH,
@@ -165,7 +184,10 @@ static struct script *script_of(struct play *p, const struct call *c)
         return sc;
     text_done(&sc->body);
     *sc = (struct script){.number = c->number};
-    write_script(p, sc);
+    if (c->upstream == p->w->up[CLAUDE] && chance(p, 4) > 0)
+        write_messages(p, sc);
+    else
+        write_script(p, sc);
     return sc;
 }
 

@@ -173,6 +173,26 @@ TEST(figures_of_a_failed_attempt)
     world_free(w);
 }
 
+/* A target that cannot be asked says less than the failure of one that was. */
+TEST(the_other_target_lacks_it)
+{
+    struct world *w = world_new(NULL);
+    struct net_stream *s = ask_path(w, HTTP_POST, "/v1/chat/completions", NULL,
+                                    SLICE("{\"model\":\"claude-last\",\"n\":2,\"messages\":[{"
+                                          "\"role\":\"user\",\"content\":\"hi\"}]}"));
+    struct call *c = call_last_open(w->loop);
+    call_head(c, 503, JSON_HEAD "Retry-After: 7\n", -1);
+    call_piece(c, SLICE("{\"error\":{\"message\":\"too busy\"}}"));
+    call_end(c);
+    CHECK_EQ_I64(s->status, 503);
+    CHECK_EQ_LIT(json_member(text_view(&s->body), "error.message"), "too busy");
+    CHECK_EQ_LIT(client_field(s, "retry-after"), "7");
+    CHECK_EQ_I64(calls_made(w->loop), 1);
+    client_free(s);
+    world_check_rest(w);
+    world_free(w);
+}
+
 TEST(broken_streams)
 {
     static const struct {
@@ -444,7 +464,8 @@ TEST(other_methods_and_paths)
         {HTTP_HEAD, "/v1/messages", 405, NULL},
         {HTTP_OPTIONS, "/v1/responses", 405, "error.type"},
         {HTTP_GET, "/v1beta/models/one:generateContent", 405, "error.status"},
-        {HTTP_POST, "/v1beta/models/one:sing", 404, "error.message"},
+        {HTTP_POST, "/v1beta/models/one:sing", 404, "error.status"},
+        {HTTP_POST, "/v1/messages/batches", 404, "request_id"},
         {HTTP_POST, "/v1beta/models/:generateContent", 404, "error.message"},
         {HTTP_GET, "/v1/models/one", 200, "id"},
         {HTTP_HEAD, "/v1/models/one", 200, NULL},

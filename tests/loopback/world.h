@@ -108,7 +108,8 @@ struct exchange *exchange_of(const struct net_stream *s);
 #define AV_STOP  AV("message_stop", "")
 #define AV_ERROR AV("error", ",\"error\":{\"type\":\"overloaded_error\",\"message\":\"boom\"}")
 #define AV_ALL   AV_START AV_BLOCK AV_TEXT AV_BLOCK_STOP AV_DELTA AV_STOP
-#define GV(rest) "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":" rest "\n\n"
+#define GV(rest)                                                                                   \
+    "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":" rest "\n\n"
 #define GV_TEXT   GV("\"word\"}]},\"index\":0}]}")
 #define GV_FINISH GV("\"\"}]},\"finishReason\":\"STOP\",\"index\":0}]}")
 /* clang-format on */

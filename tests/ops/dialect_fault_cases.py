@@ -398,8 +398,8 @@ FAULTS = {
     "cut-opening": Fault(play_cut_opening, lambda cell: Wanted(502, CUT, used=EARLY["anthropic"] if
                          cell.wire_name == "anthropic" else (None, None)), (STREAM,)),
     "cut-inside": Fault(play_cut_inside, breaking(CUT), (STREAM,)),
-    "cut-arguments": Fault(play_cut_arguments, cut_arguments, (STREAM,), ("openai", "anthropic", "responses", "bedrock"),
-                           tools=True),
+    "cut-arguments": Fault(play_cut_arguments, cut_arguments, (STREAM,), (
+        "openai", "anthropic", "responses", "bedrock"), tools=True),
     "no-finish": Fault(play_no_finish, breaking(CUT), (STREAM,)),
     "no-last": Fault(play_no_last, ending(CUT), (STREAM,), ("openai", "anthropic", "gemini", "responses")),
     "end-only": Fault(play_end_only, lambda cell: ending(CUT if cell.wire_name == "bedrock" else BAD)(cell),

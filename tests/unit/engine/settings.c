@@ -45,9 +45,10 @@ static bool has_entry(char *const *env, const char *entry)
 TEST(command_line)
 {
     struct settings *s = mem_must(settings_new(&config, "/run/weir"));
-    CHECK_EQ_LIT(line_of(s),
-                 "/usr/bin/llama-server -m m.gguf --host /run/weir/tiny.sock -t 2 -np 4 "
-                 "-c 8192 --flash-attn on");
+    CHECK_EQ_LIT(
+        line_of(s),
+        "/usr/bin/llama-server -m m.gguf --alias tiny --host /run/weir/tiny.sock -t 2 -np 4 "
+        "-c 8192 --flash-attn on");
     CHECK_EQ_STR(s->socket, "/run/weir/tiny.sock");
     CHECK(has_entry(s->env, "LLAMA_ARG_CACHE_RAM=256"));
     settings_free(s);
@@ -61,7 +62,8 @@ TEST(defaults_and_llama)
     c.threads = c.context = 0;
     c.args_n = 0;
     struct settings *s = mem_must(settings_new(&c, "run"));
-    snprintf(want, sizeof want, "/opt/llama serve -m m.gguf --host run/tiny.sock -t %u -np 4",
+    snprintf(want, sizeof want,
+             "/opt/llama serve -m m.gguf --alias tiny --host run/tiny.sock -t %u -np 4",
              machine_cores());
     CHECK_EQ_SLICE(line_of(s), slice_str(want));
     settings_free(s);

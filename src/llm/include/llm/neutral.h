@@ -246,7 +246,7 @@ NODISCARD struct slice llm_call_object(struct json_parser *p, struct arena *a,
 /* The same inside a string. .inner.p NULL: no memory. */
 NODISCARD struct llm_text llm_call_text(struct arena *a, const struct llm_part *call);
 /* The name of the tool that gave this result: its own, or that of the nearest call before it with
- * the same id; empty: there is none. */
+ * the same id; empty: there is none among the last 1000. */
 struct slice llm_result_name(const struct llm_part *result);
 
 /* Appending to lists that readers build: `tail` points at the list's last `next`. */
