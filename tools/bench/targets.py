@@ -248,7 +248,7 @@ def start_nginx(place, mock, tls):
 # Provider types and base paths of the wires that mock_wires.c speaks.
 WIRES = {"openai": ("openai-compatible", "/v1"), "anthropic": ("anthropic", "/v1"),
          "gemini": ("gemini", "/v1beta"), "responses": ("openai-responses", "/v1"),
-         "bedrock": ("bedrock", "")}
+         "bedrock": ("bedrock", ""), "cohere": ("cohere", "/v2")}
 
 
 def weir_config(place, mock, tls, port, folder, wire):
