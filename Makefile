@@ -5,7 +5,7 @@ BUILD := build/release
 PRESET_release = -DCMAKE_BUILD_TYPE=Release
 WEIR := $(BUILD)/src/cli/weir
 
-.PHONY: run build dev tsan test check bench fuzz fmt docs clean help
+.PHONY: run build dev tsan test check bench fuzz fmt docs prices clean help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,10 @@ fmt: ## formats all C and C++
 
 docs: build ## writes the generated reference documents anew
 	@tools/check/docs.sh $(WEIR) write
+
+prices: build ## writes the built-in table of prices anew from @pydantic/genai-prices
+	@tools/setup/install.sh test
+	@tools/prices/prices.sh $(WEIR)
 
 clean: ## removes what was built here
 	@rm -rf build

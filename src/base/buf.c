@@ -102,6 +102,22 @@ void buf_i64(struct buf *b, int64_t v)
     buf_append(b, text, sign + u64_digits(magnitude, text + sign));
 }
 
+void buf_money(struct buf *b, int64_t nano)
+{
+    char text[32] = "-";
+    size_t n = nano < 0;
+    uint64_t v = nano < 0 ? 0 - (uint64_t)nano : (uint64_t)nano, rest = v % 1000000000;
+    n += u64_digits(v / 1000000000, text + n);
+    if (rest > 0) {
+        text[n++] = '.';
+        for (uint64_t unit = 100000000; unit > 0 && (rest > 0 || unit >= 10000000); unit /= 10) {
+            text[n++] = (char)('0' + rest / unit);
+            rest %= unit;
+        }
+    }
+    buf_append(b, text, n);
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
     ASSERT(n <= b->n);

@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -13,6 +14,7 @@
 #endif
 
 #define KEEP_CAPACITY ((size_t)1 << 20) /* larger scratch memory is given back at the next one */
+#define NUMBERS_TAKEN 1024              /* numbers of parses that a parser takes at a time */
 
 struct json_parser {
     struct json_stage1 *stage1;
@@ -20,6 +22,8 @@ struct json_parser {
     size_t nodes_size;
     uint64_t *seen; /* hash table of json_duplicate_key */
     size_t seen_size;
+    uint64_t number; /* the latest that was given out */
+    uint64_t latest; /* of the document in `nodes`; 0: it is none */
 };
 
 struct json_parser *json_parser_new(void)
@@ -98,12 +102,22 @@ static bool valid_number(const char *p, const char *end)
 }
 
 /* Four hex digits at `p`, or -1. */
-static int32_t hex4(const char *p, const char *end)
+static inline int32_t hex4(const char *p, const char *end)
 {
-    uint8_t b[2];
-    if (end - p < 4 || !hex_decode(slice_of(p, 4), b, 2))
+    static const uint8_t digit[256] = {
+        /* 0x10 set: it is one */
+        ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15,
+        ['6'] = 0x16, ['7'] = 0x17, ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1A, ['b'] = 0x1B,
+        ['c'] = 0x1C, ['d'] = 0x1D, ['e'] = 0x1E, ['f'] = 0x1F, ['A'] = 0x1A, ['B'] = 0x1B,
+        ['C'] = 0x1C, ['D'] = 0x1D, ['E'] = 0x1E, ['F'] = 0x1F,
+    };
+    if (end - p < 4)
         return -1;
-    return b[0] << 8 | b[1];
+    unsigned a = digit[(unsigned char)p[0]], b = digit[(unsigned char)p[1]];
+    unsigned c = digit[(unsigned char)p[2]], d = digit[(unsigned char)p[3]];
+    if (!(a & b & c & d & 0x10))
+        return -1;
+    return (int32_t)((a & 15) << 12 | (b & 15) << 8 | (c & 15) << 4 | (d & 15));
 }
 
 static const bool simple_escape[256] = {
@@ -364,11 +378,25 @@ static enum json_error from_stage1(enum json_stage1_result r)
     return JSON_BAD_SYNTAX;
 }
 
+static uint64_t next_number(struct json_parser *p)
+{
+    static _Atomic uint64_t taken;
+    if (p->number % NUMBERS_TAKEN == 0)
+        p->number = atomic_fetch_add_explicit(&taken, NUMBERS_TAKEN, memory_order_relaxed);
+    return ++p->number;
+}
+
+bool json_is_latest(const struct json_parser *p, const struct json_doc *d)
+{
+    return d->number != 0 && d->number == p->latest;
+}
+
 enum json_error json_parse(struct json_parser *p, struct slice text, unsigned flags,
                            struct json_doc *ret)
 {
     struct walk w = {.text = text.p, .len = text.n, .flags = flags};
     *ret = (struct json_doc){.text = text.p};
+    p->latest = 0;
     if (text.n == 0)
         return JSON_EMPTY;
     if (text.n > JSON_MAX_BYTES)
@@ -391,6 +419,7 @@ enum json_error json_parse(struct json_parser *p, struct slice text, unsigned fl
     }
     ret->nodes = w.nodes;
     ret->count = w.count;
+    ret->number = p->latest = next_number(p);
     return JSON_OK;
 }
 
@@ -448,20 +477,255 @@ static inline char *unescape_one(const char **p, const char *end, char *out)
     return out;
 }
 
+/* Copies up to the first backslash and returns how many bytes that were. Some bytes behind them may
+ * be written too: there is as much room at `out` as there is text. */
+static inline size_t copy_plain(const char *p, const char *end, char *out)
+{
+    size_t n = 0, len = (size_t)(end - p);
+#ifdef __SSE2__
+    for (; len - n >= 16; n += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + n));
+        _mm_storeu_si128((__m128i *)(void *)(out + n), v);
+        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        if (found != 0)
+            return n + (size_t)__builtin_ctz((unsigned)found);
+    }
+#endif
+    for (; n < len && p[n] != '\\'; n++)
+        out[n] = p[n];
+    return n;
+}
+
 size_t json_unescape(struct slice inner, char *out)
 {
     const char *p = inner.p, *end = inner.p + inner.n;
     char *o = out;
     while (p < end) {
-        const char *stop = memchr(p, '\\', (size_t)(end - p));
-        size_t n = (size_t)((stop != NULL ? stop : end) - p);
-        memcpy(o, p, n);
+        size_t n = copy_plain(p, end, o);
         o += n;
         p += n;
-        while (p < end && *p == '\\') /* they often come in a row */
+        if (p < end)
             o = unescape_one(&p, end, o);
     }
     return (size_t)(o - out);
+}
+
+/* JSON text that stands inside a string, on its way to its own: what is read next, and where it
+ * goes. Never more is written than was read. Passed by value, to stay in registers. */
+struct unwrap {
+    const char *p; /* NULL: it is not plain */
+    char *o;
+};
+#define NOT_PLAIN ((struct unwrap){NULL, NULL})
+
+/* Indentation is what most of such text is made of. */
+static inline struct unwrap unwrap_spaces(struct unwrap u, const char *end)
+{
+#ifdef __SSE2__
+    while (end - u.p >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)u.p);
+        _mm_storeu_si128((__m128i *)(void *)u.o, v);
+        int spaces = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')));
+        unsigned n = (unsigned)__builtin_ctz(~(unsigned)spaces);
+        u.p += n;
+        u.o += n;
+        if (n < 16)
+            return u;
+    }
+#endif
+    for (; u.p < end && *u.p == ' '; u.p++)
+        *u.o++ = ' ';
+    return u;
+}
+
+static inline struct unwrap unwrap_blank(struct unwrap u, const char *end)
+{
+    static const char control[256] = {['n'] = '\n', ['t'] = '\t', ['r'] = '\r'};
+    while (u.p < end) {
+        if (*u.p == ' ') {
+            u = unwrap_spaces(u, end);
+        } else if (*u.p == '\\' && control[(unsigned char)u.p[1]] != '\0') {
+            *u.o++ = control[(unsigned char)u.p[1]];
+            u.p += 2;
+        } else {
+            break;
+        }
+    }
+    return u;
+}
+
+/* How long the escape at `p` is, whose hex digits are `lead` bytes on, with its second half: of a
+ * character that is neither ASCII nor half of a pair. 0: it is another. */
+static inline size_t unwrap_unicode(const char *p, const char *end, size_t lead)
+{
+    size_t len = lead + 4;
+    int32_t unit = (size_t)(end - p) >= len ? hex4(p + lead, end) : -1;
+    if (unit < 0x80 || (unit >= 0xDC00 && unit <= 0xDFFF))
+        return 0;
+    if (unit < 0xD800 || unit > 0xDFFF)
+        return len;
+    if ((size_t)(end - p) < 2 * len || memcmp(p + len, p, lead) != 0)
+        return 0;
+    unit = hex4(p + len + lead, end);
+    return unit >= 0xDC00 && unit <= 0xDFFF ? 2 * len : 0;
+}
+
+/* An escape of the inner text, whose backslash is two here; of \\u, all in a row. */
+static inline struct unwrap unwrap_escape(struct unwrap u, const char *end)
+{
+    char c = end - u.p > 2 ? u.p[2] : '\0';
+    if (c == 'u') {
+        do {
+            size_t n = unwrap_unicode(u.p, end, 3);
+            if (n == 0)
+                return NOT_PLAIN;
+            for (; n > 0; n -= 7, u.p += 7, u.o += 6)
+                memcpy(u.o, (char[6]){'\\', 'u', u.p[3], u.p[4], u.p[5], u.p[6]}, 6);
+        } while (end - u.p > 2 && memcmp(u.p, "\\\\u", 3) == 0);
+        return u;
+    }
+    bool twice = c == '\\'; /* a quote or a backslash, which is escaped again */
+    if (twice)
+        c = u.p[3];
+    if (twice ? c != '"' && c != '\\' : !simple_escape[(unsigned char)c] || c == '"')
+        return NOT_PLAIN;
+    u.o[0] = '\\';
+    u.o[1] = c;
+    return (struct unwrap){u.p + 3 + twice, u.o + 2};
+}
+
+static inline struct unwrap unwrap_string(struct unwrap u, const char *end)
+{
+    if (end - u.p < 2 || u.p[0] != '\\' || u.p[1] != '"')
+        return NOT_PLAIN;
+    for (;;) {
+        if (u.p[1] == '\\') {
+            u = unwrap_escape(u, end);
+            if (u.p == NULL)
+                return u;
+        } else if (u.p[1] == 'u') {
+            size_t n = unwrap_unicode(u.p, end, 2);
+            if (n == 0)
+                return NOT_PLAIN;
+            u.o += json_unescape(slice_of(u.p, n), u.o);
+            u.p += n;
+        } else { /* the opening quote */
+            *u.o++ = '"';
+            u.p += 2;
+        }
+        size_t n = copy_plain(u.p, end, u.o);
+        u.p += n;
+        u.o += n;
+        if (u.p == end || (u.p[1] != '\\' && u.p[1] != 'u' && u.p[1] != '"'))
+            return NOT_PLAIN;
+        if (u.p[1] == '"') {
+            *u.o = '"';
+            return (struct unwrap){u.p + 2, u.o + 1};
+        }
+    }
+}
+
+/* What stands behind it is looked at by the caller. */
+static inline struct unwrap unwrap_scalar(struct unwrap u, const char *end)
+{
+    static const bool of_number[256] = {
+        ['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true,
+        ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true,
+        ['-'] = true, ['+'] = true, ['.'] = true, ['e'] = true, ['E'] = true,
+    };
+    const char *p = u.p;
+    struct slice rest = slice_of(p, (size_t)(end - p));
+    if (slice_starts(rest, SLICE("true")) || slice_starts(rest, SLICE("null"))) {
+        memcpy(u.o, p, 4);
+        return (struct unwrap){p + 4, u.o + 4};
+    }
+    if (slice_starts(rest, SLICE("false"))) {
+        memcpy(u.o, p, 5);
+        return (struct unwrap){p + 5, u.o + 5};
+    }
+    while (p < end && of_number[(unsigned char)*p])
+        *u.o++ = *p++;
+    return valid_number(u.p, p) ? (struct unwrap){p, u.o} : NOT_PLAIN;
+}
+
+/* The root's keys so far, as written. */
+struct unwrap_keys {
+    struct slice key[16];
+    unsigned n;
+};
+
+static bool is_new_key(struct unwrap_keys *keys, struct slice name)
+{
+    if (keys->n == ARRAY_LEN(keys->key) || memchr(name.p, '\\', name.n) != NULL)
+        return false;
+    for (unsigned i = 0; i < keys->n; i++) {
+        if (slice_eq(keys->key[i], name))
+            return false;
+    }
+    keys->key[keys->n++] = name;
+    return true;
+}
+
+/* A key with its colon; `keys` NULL: not one of the root's. */
+static inline struct unwrap unwrap_key(struct unwrap u, const char *end, struct unwrap_keys *keys)
+{
+    const char *from = u.o;
+    u = unwrap_string(u, end);
+    if (u.p == NULL || (keys != NULL && !is_new_key(keys, slice_of(from, (size_t)(u.o - from)))))
+        return NOT_PLAIN;
+    u = unwrap_blank(u, end);
+    if (u.p == end || *u.p != ':')
+        return NOT_PLAIN;
+    *u.o = ':';
+    return unwrap_blank((struct unwrap){u.p + 1, u.o + 1}, end);
+}
+
+size_t json_unwrap_object(struct slice inner, char *out)
+{
+    const char *end = inner.p + inner.n;
+    struct unwrap u = unwrap_blank((struct unwrap){inner.p, out}, end);
+    UNINITIALIZED struct unwrap_keys keys;
+    uint64_t objects = 0; /* as in struct walk */
+    unsigned depth = 0;
+    keys.n = 0;
+    if (u.p == end || *u.p != '{')
+        return 0;
+    do {
+        if (objects & 1)
+            u = unwrap_key(u, end, depth == 1 ? &keys : NULL);
+        char c = u.p != NULL && u.p < end ? *u.p : '\0';
+        bool open = c == '{' || c == '[', inside = false;
+        if (open && depth < JSON_MAX_DEPTH) {
+            depth++;
+            objects = objects << 1 | (c == '{');
+            *u.o = c;
+            u = unwrap_blank((struct unwrap){u.p + 1, u.o + 1}, end);
+            inside = u.p < end && *u.p != (c == '{' ? '}' : ']');
+        } else {
+            u = c == '\0' || open ? NOT_PLAIN
+                : c == '\\'       ? unwrap_string(u, end)
+                                  : unwrap_scalar(u, end);
+        }
+        if (u.p == NULL)
+            return 0;
+        while (!inside && depth > 0) { /* closing brackets, then a comma or the end */
+            u = unwrap_blank(u, end);
+            c = u.p < end ? *u.p : '\0';
+            inside = c == ',';
+            if (!inside && c != (objects & 1 ? '}' : ']'))
+                return 0;
+            *u.o++ = c;
+            u.p++;
+            if (inside) {
+                u = unwrap_blank(u, end);
+                break;
+            }
+            depth--;
+            objects >>= 1;
+        }
+    } while (depth > 0);
+    u = unwrap_blank(u, end);
+    return u.p == end ? (size_t)(u.o - out) : 0;
 }
 
 bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s)
@@ -491,8 +755,14 @@ struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *
 
 uint32_t json_get(const struct json_doc *d, uint32_t node, struct slice key_name)
 {
-    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        if (json_string_is(d, k, key_name))
+    uint32_t end = json_end(d, node);
+    for (uint32_t k = json_first(d, node); k < end; k = json_after(d, k + 1)) {
+        const struct json_node *at = &d->nodes[k];
+        bool same = likely(!at->escaped)
+                        ? at->end - at->off - 2 == key_name.n &&
+                              memcmp(d->text + at->off + 1, key_name.p, key_name.n) == 0
+                        : json_string_is(d, k, key_name);
+        if (same)
             return k + 1;
     }
     return 0;

@@ -6,6 +6,10 @@
 
 #include "base/json.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* 0: stands for itself; otherwise the letter behind the backslash, or 'u'. */
 static const char escape_of[256] = {
     ['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
@@ -66,6 +70,19 @@ static bool plain8(uint64_t w)
 size_t json_plain(struct slice s)
 {
     size_t i = 0;
+#ifdef __SSE2__
+    for (; i + 16 <= s.n; i += 16) { /* signed: what is beyond ASCII is less than 0 */
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+        __m128i low = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+        __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+        __m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+        __m128i del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7F));
+        __m128i any = _mm_or_si128(_mm_or_si128(low, quote), _mm_or_si128(backslash, del));
+        int found = _mm_movemask_epi8(any);
+        if (found != 0)
+            return i + (size_t)__builtin_ctz((unsigned)found);
+    }
+#endif
     for (; i + 8 <= s.n; i += 8) {
         uint64_t w;
         memcpy(&w, s.p + i, 8);
@@ -143,6 +160,13 @@ void jw_double(struct json_writer *w, double v)
         buf_lit(w->b, "null");
     else
         buf_printf(w->b, "%.17g", v);
+}
+
+void jw_money(struct json_writer *w, int64_t nano)
+{
+    jw_before_value(w);
+    buf_money(w->b, nano);
+    w->comma = true;
 }
 
 void jw_bool(struct json_writer *w, bool v)

@@ -8,7 +8,7 @@ bool loaded_read(struct loaded *l, const struct service_options *options, struct
     *l = (struct loaded){.config = service_load(options, errors)};
     if (l->config == NULL)
         return false;
-    l->builder = builder_new();
+    l->builder = builder_new(NULL);
     if (l->builder != NULL)
         l->snapshot = builder_build(l->builder, l->config, "/run", errors);
     return l->snapshot != NULL;

@@ -16,10 +16,12 @@ static const struct command {
     {"check", "[--connect] [FILE]", "say whether a configuration is right", cmd_check},
     {"chat", "[--model NAME] [PROMPT]", "talk to a model through the running gateway", cmd_chat},
     {"models", "", "what clients of the running gateway can ask for", cmd_models},
+    {"prices", "[MODEL...] | update FILE|URL", "what models cost", cmd_prices},
     {"pull", "URL", "fetch a model file for a local engine", cmd_pull},
     {"doctor", "", "what is missing on this machine, and how to mend it", cmd_doctor},
     {"reload", "[--data DIR]", "make the running gateway read its configuration again", cmd_reload},
     {"health", "[--data DIR]", "say whether the running gateway welcomes requests", cmd_health},
+    {"key", "create|list|show|...", "keys of clients: make, change, rotate, disable", cmd_key},
     {"docs", "configuration|errors|metrics", "print a reference document", cmd_docs},
     {"version", "", "print the version", cmd_version},
 };

@@ -4,8 +4,9 @@
 
 #include "control/config.h"
 #include "net/server.h"
+#include "store/keys.h"
 
-struct service;
+struct reading;
 
 /* What the routes need of the service. */
 struct admin_hooks {
@@ -15,6 +16,20 @@ struct admin_hooks {
     void (*status)(void *ctx, struct buf *out);
     bool (*ready)(void *ctx);
     void *ctx;
+    /* Issued keys; NULL: this gateway keeps none, and says so. */
+    struct key_store *keys;
+    /* The configuration in force. */
+    const struct config *(*config)(void *ctx);
+    /* Could this key be put in force? False: `errors` says why not, one line each, and nothing has
+     * changed. */
+    bool (*key_check)(void *ctx, const struct stored_key *k, struct buf *errors);
+    /* The store now says this of a key, be it new or not: when it returns, every worker goes by it.
+     * False: `errors` says why not. */
+    bool (*key_changed)(void *ctx, const struct stored_key *k, struct buf *errors);
+    /* The key of that name counts no more for any worker. */
+    void (*key_removed)(void *ctx, struct slice name);
+    /* Use, budgets and alerts (reading.h); NULL: this gateway keeps no ledger. */
+    struct reading *reading;
 };
 
 struct admin;

@@ -8,6 +8,9 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "build_egress.h"
+#include "build_identity.h"
+#include "build_prices.h"
+#include "config_policy.h"
 #include "credentials.h"
 #include "llm/openai.h"
 #include "observe/metrics.h"
@@ -23,21 +26,11 @@ struct upstream_entry {
 struct builder {
     struct list upstreams;
     struct credentials *credentials;
+    struct builder_links links;
     uint64_t version;
 };
 
-/* One build under way. */
-struct build {
-    struct builder *builder;
-    const struct config *config;
-    const char *run_dir;
-    struct buf *errors;
-    struct gw_snapshot *snapshot;
-    struct arena *arena;
-    bool failed;
-};
-
-struct builder *builder_new(void)
+struct builder *builder_new(const struct builder_links *links)
 {
     struct builder *b = mem_calloc(1, sizeof *b);
     struct credentials *cs = credentials_new();
@@ -48,6 +41,8 @@ struct builder *builder_new(void)
     }
     list_init(&b->upstreams);
     b->credentials = cs;
+    if (links != NULL)
+        b->links = *links;
     return b;
 }
 
@@ -87,34 +82,34 @@ void builder_settle(struct builder *b, const struct gw_snapshot *s)
     credentials_settle(b->credentials, s);
 }
 
-static void fail(struct build *b, const char *what, struct slice name, const char *why)
+void build_fail(struct build *b, const char *what, struct slice name, const char *why)
 {
     buf_printf(b->errors, "%s: %s `%.*s`: %s\n", b->config->path.n ? b->config->path.p : "weir",
                what, SLICE_ARG(name), why);
     b->failed = true;
 }
 
-static struct slice copy(struct build *b, struct slice s)
+struct slice build_copy(struct build *b, struct slice s)
 {
     struct slice c = arena_copy(b->arena, s);
     if (c.p == NULL)
-        fail(b, "configuration", SLICE("memory"), "out of memory");
+        build_fail(b, "configuration", SLICE("memory"), "out of memory");
     return c;
 }
 
-static void *make(struct build *b, size_t n, size_t size)
+void *build_make(struct build *b, size_t n, size_t size)
 {
     void *p = arena_zalloc(b->arena, MAX_OF(n, (size_t)1) * size);
     if (p == NULL)
-        fail(b, "configuration", SLICE("memory"), "out of memory");
+        build_fail(b, "configuration", SLICE("memory"), "out of memory");
     return p;
 }
 
 static struct slice *copy_list(struct build *b, const struct config_list *l)
 {
-    struct slice *out = make(b, l->n, sizeof *out);
+    struct slice *out = build_make(b, l->n, sizeof *out);
     for (size_t i = 0; i < l->n && out != NULL; i++)
-        out[i] = copy(b, l->item[i]);
+        out[i] = build_copy(b, l->item[i]);
     return out;
 }
 
@@ -155,16 +150,16 @@ static void provider_upstream(struct build *b, const struct config_provider *c,
     struct upstream_config uc = {.max_connections = c->max_connections};
     struct slice text = c->url.n > 0 ? c->url : slice_str(p->row->base_url);
     if (!net_url_parse(text, &url, &why)) {
-        fail(b, "url of provider", c->name, why);
+        build_fail(b, "url of provider", c->name, why);
         return;
     }
     uc.host = url.host;
     uc.port = url.port;
     uc.sni = c->sni;
-    p->base_path = copy(b, url.path);
+    p->base_path = build_copy(b, url.path);
     op_targets(b, p);
     if (!egress_proxy(&b->config->egress, c, &url, b->arena, &uc, &why)) {
-        fail(b, "egress proxy of provider", c->name, why);
+        build_fail(b, "egress proxy of provider", c->name, why);
         return;
     }
     if (url.tls) {
@@ -173,7 +168,7 @@ static void provider_upstream(struct build *b, const struct config_provider *c,
         uc.tls = egress_tls(&b->config->egress, c, &error);
         buf_char(&error, '\0');
         if (uc.tls == NULL)
-            fail(b, "TLS of provider", c->name, error.p);
+            build_fail(b, "TLS of provider", c->name, error.p);
         buf_done(&error);
         if (uc.tls == NULL)
             return;
@@ -182,7 +177,7 @@ static void provider_upstream(struct build *b, const struct config_provider *c,
     p->upstream = key.p != NULL ? get_upstream(b, key, &uc) : NULL;
     tls_client_context_unref(uc.tls);
     if (p->upstream == NULL)
-        fail(b, "provider", c->name, "out of memory or too many upstreams");
+        build_fail(b, "provider", c->name, "out of memory or too many upstreams");
 }
 
 #define PLAIN_FIELDS "User-Agent: weir\r\nAccept-Encoding: identity\r\n"
@@ -213,7 +208,7 @@ static void put_key(struct build *b, struct buf *lines, const struct config_prov
     buf_slice(&value, c->api_key);
     http_put_field(lines, name, buf_view(&value));
     if (lines->n == before)
-        fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
+        build_fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
     if (value.p != NULL)
         mem_wipe(value.p, value.n);
     buf_done(&value);
@@ -227,11 +222,11 @@ static void provider_credential(struct build *b, const struct config_provider *c
     buf_init(&why, 1024);
     if (!credentials_get(b->builder->credentials, b->config, c, &p->credential, &why)) {
         buf_char(&why, '\0');
-        fail(b, "credentials of provider", c->name, why.failed ? "out of memory" : why.p);
+        build_fail(b, "credentials of provider", c->name, why.failed ? "out of memory" : why.p);
     }
     buf_done(&why);
-    p->region = copy(b, c->cloud.region);
-    p->api_version = copy(b, c->cloud.api_version);
+    p->region = build_copy(b, c->cloud.region);
+    p->api_version = build_copy(b, c->cloud.api_version);
 }
 
 static struct slice provider_fields(struct build *b, const struct config_provider *c,
@@ -240,7 +235,8 @@ static struct slice provider_fields(struct build *b, const struct config_provide
     struct buf lines;
     buf_init(&lines, 65536);
     if (!buf_reserve(&lines, MIN_OF(secret_bytes(b->config), (size_t)65536)))
-        fail(b, "provider", c->name, "its headers are too long"); /* growing would leave copies */
+        build_fail(b, "provider", c->name,
+                   "its headers are too long"); /* growing would leave copies */
     buf_lit(&lines, PLAIN_FIELDS);
     if (c->api_key.n > 0 && !p->client_key)
         put_key(b, &lines, c, p->row->auth);
@@ -248,7 +244,7 @@ static struct slice provider_fields(struct build *b, const struct config_provide
         http_put_field(&lines, c->headers.key[i], c->headers.value[i]);
     struct slice out = secret_copy(b->snapshot->secrets, buf_view(&lines));
     if (out.p == NULL)
-        fail(b, "provider", c->name, "its headers are too long");
+        build_fail(b, "provider", c->name, "its headers are too long");
     mem_wipe(lines.p, lines.n);
     buf_done(&lines);
     return out;
@@ -289,7 +285,7 @@ static void default_lacks(unsigned char lack[FEATURES_N])
 
 static void build_provider(struct build *b, const struct config_provider *c, struct gw_provider *p)
 {
-    p->name = copy(b, c->name);
+    p->name = build_copy(b, c->name);
     p->row = llm_provider_find(c->type);
     p->row = llm_provider_variant(p->row, c->cloud.surface);
     p->row = llm_provider_variant(p->row, c->cloud.publisher);
@@ -305,12 +301,15 @@ static void build_provider(struct build *b, const struct config_provider *c, str
     set_lacks(p->lack, &c->drop_unsupported, LACK_DROP);
     set_lacks(p->lack, &c->refuse_unsupported, LACK_REFUSE);
     provider_credential(b, c, p);
+    p->place = build_copy(b, config_provider_place(c));
+    p->ledger_id = build_ledger_id(b, NAME_PROVIDER, c->name);
+    build_hardware(b, p, c->name, c->cost_per_hour, c->replicas);
     if (p->gated) {
         p->gate = gate_get(arena_printf(b->arena, "provider/%.*s", SLICE_ARG(c->name)));
         if (p->gate != NULL)
             gate_set_limits(p->gate, c->max_inflight, c->queue);
         else
-            fail(b, "provider", c->name, "out of memory");
+            build_fail(b, "provider", c->name, "out of memory");
     }
     provider_upstream(b, c, p);
 }
@@ -319,7 +318,7 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
 {
     struct upstream_config uc = {0};
     struct slice path = arena_printf(b->arena, "%s/%.*s.sock", b->run_dir, SLICE_ARG(c->name));
-    p->name = copy(b, c->name);
+    p->name = build_copy(b, c->name);
     p->row = llm_provider_find(SLICE("llama-server"));
     default_lacks(p->lack);
     p->engine = p->gated = true;
@@ -327,13 +326,17 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
     op_targets(b, p);
     p->fields = SLICE(PLAIN_FIELDS);
     set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
+    p->place = CONFIG_ENGINE_PLACE;
+    p->ledger_id = build_ledger_id(b, NAME_PROVIDER, SLICE("engine"));
+    build_hardware(b, p, arena_printf(b->arena, "engine/%.*s", SLICE_ARG(c->name)),
+                   c->cost_per_hour, 1);
     p->gate = gate_get(arena_printf(b->arena, "engine/%.*s", SLICE_ARG(c->name)));
     uc.unix_path = path;
     p->upstream = path.p != NULL
                       ? get_upstream(b, arena_printf(b->arena, "unix:%.*s", SLICE_ARG(path)), &uc)
                       : NULL;
     if (p->gate == NULL || p->upstream == NULL)
-        fail(b, "engine", c->name, "out of memory or too many upstreams");
+        build_fail(b, "engine", c->name, "out of memory or too many upstreams");
 }
 
 /* "provider/model" or "engine/name"; the loader has checked that they exist. */
@@ -347,17 +350,21 @@ static void build_target(struct build *b, struct slice use, struct gw_target *t)
         if (p->engine == engine && slice_eq(p->name, engine ? rest : head))
             t->provider = p;
     }
-    t->model = copy(b, rest);
-    t->label = copy(b, use);
-    if (t->provider == NULL)
-        fail(b, "target", use, "there is no such provider or engine");
+    t->model = build_copy(b, rest);
+    t->label = build_copy(b, use);
+    if (t->provider == NULL) {
+        build_fail(b, "target", use, "there is no such provider or engine");
+        return;
+    }
+    gw_target_complete(s, t);
+    t->ledger_id = build_ledger_id(b, NAME_TARGET, t->label);
 }
 
 static void add_model(struct build *b, struct gw_model *m)
 {
     m->metric_id = metric_model_id(m->name);
     if (m->name.p != NULL && !strmap_add(&b->snapshot->models, m->name, m))
-        fail(b, "model", m->name, "the name is taken");
+        build_fail(b, "model", m->name, "the name is taken");
 }
 
 static void build_models(struct build *b)
@@ -365,15 +372,16 @@ static void build_models(struct build *b)
     const struct config *c = b->config;
     struct gw_snapshot *s = b->snapshot;
     s->models_n = c->models_n + c->engines_n;
-    s->model_list = make(b, s->models_n, sizeof *s->model_list);
+    s->model_list = build_make(b, s->models_n, sizeof *s->model_list);
     if (b->failed || !strmap_init(&s->models, b->arena, s->models_n))
         return;
     for (size_t i = 0; i < c->models_n; i++) {
         struct gw_model *m = &s->model_list[i];
-        m->name = copy(b, c->models[i].name);
         const struct config_model *cm = &c->models[i];
+        m->name = build_copy(b, cm->name);
+        build_scope(b, &m->scope, SCOPE_MODEL, m->name, &cm->limits, NULL, NULL);
         m->targets_n = cm->targets_n + cm->fallback_n;
-        m->targets = make(b, m->targets_n, sizeof *m->targets);
+        m->targets = build_make(b, m->targets_n, sizeof *m->targets);
         for (size_t t = 0; t < m->targets_n && m->targets != NULL; t++)
             build_target(
                 b, t < cm->targets_n ? cm->targets[t].use : cm->fallback[t - cm->targets_n].use,
@@ -382,9 +390,10 @@ static void build_models(struct build *b)
     }
     for (size_t i = 0; i < c->engines_n; i++) {
         struct gw_model *m = &s->model_list[c->models_n + i];
-        m->name = copy(b, c->engines[i].name);
+        m->name = build_copy(b, c->engines[i].name);
+        build_scope(b, &m->scope, SCOPE_MODEL, m->name, NULL, NULL, NULL);
         m->targets_n = 1;
-        m->targets = make(b, 1, sizeof *m->targets);
+        m->targets = build_make(b, 1, sizeof *m->targets);
         if (m->targets != NULL)
             build_target(b, arena_printf(b->arena, "engine/%.*s", SLICE_ARG(m->name)), m->targets);
         /* an alias of the same name goes before it */
@@ -393,34 +402,15 @@ static void build_models(struct build *b)
     }
 }
 
-static void build_keys(struct build *b)
-{
-    const struct config *c = b->config;
-    struct gw_snapshot *s = b->snapshot;
-    struct gw_key *keys = make(b, c->keys_n, sizeof *keys);
-    s->auth_keys = c->auth == AUTH_KEYS;
-    if (keys == NULL || !strmap_init(&s->keys, b->arena, c->keys_n))
-        return;
-    for (size_t i = 0; i < c->keys_n; i++) {
-        bool ok = c->keys[i].sha256.n > 0
-                      ? hex_decode(c->keys[i].sha256, keys[i].digest, SHA256_BYTES)
-                      : hash_sha256(c->keys[i].secret, keys[i].digest);
-        struct slice digest = slice_of((const char *)keys[i].digest, SHA256_BYTES);
-        keys[i].name = copy(b, c->keys[i].name);
-        if (!ok || !strmap_add(&s->keys, digest, &keys[i]))
-            fail(b, "key", c->keys[i].name, "another key has the same secret");
-    }
-}
-
 static void build_passthrough(struct build *b)
 {
     const struct config *c = b->config;
     struct gw_snapshot *s = b->snapshot;
     s->passthrough_n = c->passthrough_n;
-    s->passthrough = make(b, c->passthrough_n, sizeof *s->passthrough);
+    s->passthrough = build_make(b, c->passthrough_n, sizeof *s->passthrough);
     for (size_t i = 0; i < c->passthrough_n && s->passthrough != NULL; i++) {
         struct gw_passthrough *p = &s->passthrough[i];
-        p->path = copy(b, c->passthrough[i].path);
+        p->path = build_copy(b, c->passthrough[i].path);
         p->prefix = p->path.n > 0 && p->path.p[p->path.n - 1] == '*';
         p->path.n -= p->prefix;
         for (size_t k = 0; k < s->providers_n; k++) {
@@ -429,7 +419,7 @@ static void build_passthrough(struct build *b)
                 p->provider = candidate;
         }
         if (p->provider == NULL)
-            fail(b, "passthrough to", c->passthrough[i].to, "there is no such provider");
+            build_fail(b, "passthrough to", c->passthrough[i].to, "there is no such provider");
     }
 }
 
@@ -438,7 +428,7 @@ static void build_tls(struct build *b)
     const struct config *c = b->config;
     struct gw_snapshot *s = b->snapshot;
     s->tls_n = c->listeners_n;
-    s->tls = make(b, c->listeners_n, sizeof(struct tls_server_context *));
+    s->tls = build_make(b, c->listeners_n, sizeof(struct tls_server_context *));
     for (size_t i = 0; i < c->listeners_n && s->tls != NULL; i++) {
         const struct config_tls *t = &c->listeners[i].tls;
         struct buf error;
@@ -449,7 +439,7 @@ static void build_tls(struct build *b)
                                            t->client_ca.n > 0 ? t->client_ca.p : NULL, &error);
         buf_char(&error, '\0');
         if (s->tls[i] == NULL)
-            fail(b, "TLS of listener", c->listeners[i].address, error.p);
+            build_fail(b, "TLS of listener", c->listeners[i].address, error.p);
         buf_done(&error);
     }
 }
@@ -474,10 +464,10 @@ static void build_limits(struct build *b)
     s->cors_origins = copy_list(b, &c->cors_origins);
     s->cors_n = c->cors_origins.n;
     s->trusted_n = c->trusted_proxies.n;
-    s->trusted = make(b, s->trusted_n, sizeof *s->trusted);
+    s->trusted = build_make(b, s->trusted_n, sizeof *s->trusted);
     for (size_t i = 0; i < s->trusted_n && s->trusted != NULL; i++) {
         if (!net_prefix_parse(c->trusted_proxies.item[i], &s->trusted[i]))
-            fail(b, "trusted proxy", c->trusted_proxies.item[i], "no address or prefix");
+            build_fail(b, "trusted proxy", c->trusted_proxies.item[i], "no address or prefix");
     }
 }
 
@@ -488,7 +478,7 @@ static void build_models_json(struct build *b)
     size_t n = s->models_n, used = 0;
     for (size_t i = 0; i < s->providers_n; i++)
         n += s->provider_list[i].models_n;
-    struct llm_model_row *rows = make(b, n, sizeof *rows);
+    struct llm_model_row *rows = build_make(b, n, sizeof *rows);
     struct buf json;
     buf_init(&json, (size_t)64 << 20);
     for (size_t i = 0; i < s->models_n && rows != NULL; i++) {
@@ -507,7 +497,7 @@ static void build_models_json(struct build *b)
     }
     if (rows != NULL)
         openai_put_models(&json, rows, used, clock_wall_ns() / NS_PER_S);
-    s->models_json = copy(b, buf_view(&json));
+    s->models_json = build_copy(b, buf_view(&json));
     buf_done(&json);
 }
 
@@ -518,27 +508,31 @@ static void build_all(struct build *b)
     size_t n = c->providers_n + c->engines_n;
     s->expose = copy_list(b, &c->expose);
     s->expose_n = c->expose.n;
-    s->provider_list = make(b, n, sizeof *s->provider_list);
+    s->provider_list = build_make(b, n, sizeof *s->provider_list);
     s->secrets = secret_box_new(secret_bytes(c));
     if (s->secrets == NULL)
-        fail(b, "configuration", SLICE("memory"), "out of memory");
+        build_fail(b, "configuration", SLICE("memory"), "out of memory");
     if (b->failed || s->provider_list == NULL || !strmap_init(&s->providers, b->arena, n))
         return;
     s->providers_n = n;
     for (size_t i = 0; i < c->providers_n; i++) {
         build_provider(b, &c->providers[i], &s->provider_list[i]);
         if (!strmap_add(&s->providers, s->provider_list[i].name, &s->provider_list[i]))
-            fail(b, "provider", c->providers[i].name, "the name is taken");
+            build_fail(b, "provider", c->providers[i].name, "the name is taken");
     }
     for (size_t i = 0; i < c->engines_n; i++)
         build_engine(b, &c->engines[i], &s->provider_list[c->providers_n + i]);
+    build_prices(b);
     build_models(b);
-    build_keys(b);
+    build_identities(b);
+    build_issued_keys(b);
     build_passthrough(b);
     build_tls(b);
     build_limits(b);
-    if (!b->failed)
+    if (!b->failed) {
         build_models_json(b);
+        build_warn_unpriced(b);
+    }
 }
 
 struct gw_snapshot *builder_build(struct builder *builder, const struct config *c,
@@ -550,6 +544,7 @@ struct gw_snapshot *builder_build(struct builder *builder, const struct config *
         return NULL;
     }
     struct build b = {.builder = builder,
+                      .links = &builder->links,
                       .config = c,
                       .run_dir = run_dir,
                       .errors = errors,
@@ -561,6 +556,30 @@ struct gw_snapshot *builder_build(struct builder *builder, const struct config *
         return s;
     gw_snapshot_unref(s);
     return NULL;
+}
+
+bool builder_check_key(struct builder *builder, const struct gw_snapshot *s, const struct config *c,
+                       const struct stored_key *k, struct buf *errors)
+{
+    return build_key_fits(&builder->links, s, c, k, errors);
+}
+
+bool builder_put_key(struct builder *builder, struct gw_snapshot *s, const struct config *c,
+                     const struct stored_key *k, struct buf *errors)
+{
+    struct build b = {.builder = builder,
+                      .links = &builder->links,
+                      .config = c,
+                      .errors = errors,
+                      .snapshot = s,
+                      .arena = gw_key_ring_arena(s->keys)};
+    build_put_issued(&b, k);
+    return !b.failed;
+}
+
+void builder_remove_key(struct builder *builder, struct gw_snapshot *s, struct slice name)
+{
+    gw_key_ring_keep(s->keys, name, NULL, 0);
 }
 
 const struct config_provider_type *builder_provider_types(size_t *ret_n)

@@ -138,10 +138,12 @@ static void check_auth(struct config_reader *r)
                    "`auth: none` off loopback: everybody who reaches %s could use the providers; "
                    "name `keys`, listen on 127.0.0.1, or start with --insecure",
                    reader_quote(r, &open->address));
-    if (c->auth == AUTH_KEYS && !keys && open != NULL)
-        diag_error(&r->diag, given ? c->auth_pos : reader_where(r, &open->address),
-                   "no `keys`, but %s is not on loopback; name `keys`, listen on 127.0.0.1, or use "
-                   "`auth: none` with --insecure",
+    /* who asks for it by name has keys that were issued */
+    if (c->auth == AUTH_KEYS && !given && !keys && open != NULL)
+        diag_error(&r->diag, reader_where(r, &open->address),
+                   "no `keys`, but %s is not on loopback; name `keys`, say `auth: keys` to go by "
+                   "those that `weir key` issues, listen on 127.0.0.1, or use `auth: none` with "
+                   "--insecure",
                    reader_quote(r, &open->address));
 }
 

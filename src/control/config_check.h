@@ -20,7 +20,14 @@ void check_unique_list(struct config_reader *r, const struct config_list *list, 
 /* A certificate and its key come together. */
 void check_client_cert(struct config_reader *r, const struct slice *cert, const struct slice *key);
 
+/* Does a pattern of "provider/model" fit a provider or an engine? / what may have been meant. */
+bool check_pattern_applies(const struct config *c, struct slice pattern);
+const char *check_near_pattern(struct config_reader *r, struct slice pattern);
+
 /* No limit that was named is longer than `total_ns`, the one in effect. */
 void check_timeouts(struct config_reader *r, const struct config_timeouts *t, int64_t total_ns);
+
+/* config_policy_check.c: one key, with all that it refers to. */
+void check_key_policy(struct config_reader *r, struct config_key *k);
 
 #endif

@@ -41,15 +41,12 @@ static void put_head(struct buf *out, unsigned indent, const char *key)
 
 static void dump_number(const struct config_row *row, int64_t v, unsigned indent, struct buf *out)
 {
-    if (v < 0) /* inherited */
+    if (v < 0) /* inherited, or not given */
+        return;
+    if (v == 0 && row->type == ROW_TIME)
         return;
     put_key(out, indent, row->key);
-    if (row->type == ROW_SIZE)
-        value_print_size(out, row->unit > 1 ? v * row->unit : v);
-    else if (row->type == ROW_DURATION)
-        value_print_duration(out, v);
-    else
-        buf_i64(out, v);
+    value_print_number(out, row, row->unit > 1 ? v * row->unit : v);
     buf_char(out, '\n');
 }
 
@@ -160,12 +157,17 @@ static void dump_row(const struct config_row *row, const void *base, unsigned in
     case ROW_WORD:
         if (field != NULL)
             memcpy(&word, field, sizeof word);
+        if (word == (unsigned)-1) /* not given */
+            break;
         put_key(out, indent, row->key);
         buf_printf(out, "%s\n", row->words[word]);
         break;
     case ROW_INT:
     case ROW_SIZE:
-    case ROW_DURATION: dump_number(row, *(const int64_t *)field, indent, out); break;
+    case ROW_DURATION:
+    case ROW_MONEY:
+    case ROW_PERCENT:
+    case ROW_TIME: dump_number(row, *(const int64_t *)field, indent, out); break;
     case ROW_TEXTS: dump_texts(row, field, indent, out); break;
     case ROW_PAIRS: dump_pairs(row, field, indent, out); break;
     case ROW_SECTION: dump_group(row, field, indent, out); break;

@@ -272,22 +272,49 @@ static enum value_state read_row(struct config_reader *r, const struct config_ro
     return state;
 }
 
+/* A default as the file would have it: a text, or a list of texts between brackets. */
+static struct ynode *default_node(struct config_reader *r, const struct config_row *row,
+                                  const char *text, struct config_pos pos)
+{
+    struct slice rest = slice_str(text);
+    if (row->type != ROW_TEXTS || rest.n == 0 || rest.p[0] != '[')
+        return ynode_literal(&r->scratch, rest, pos);
+    struct ynode *list = ynode_new(&r->scratch, YNODE_LIST, pos);
+    rest = slice_of(rest.p + 1, rest.n - 2);
+    while (rest.n > 0 && list != NULL) {
+        struct slice item = slice_trim(slice_cut(&rest, ','));
+        if (!ynode_add(&r->scratch, list, SLICE(""), ynode_literal(&r->scratch, item, pos)))
+            return NULL;
+    }
+    return list;
+}
+
+/* Writes the -1 of a number or a word that is not there. */
+static void set_absent(const struct config_row *row, void *base)
+{
+    const int64_t number = -1;
+    const int word = -1;
+    if (row->type == ROW_WORD)
+        memcpy(config_row_field(row, base), &word, sizeof word);
+    else
+        memcpy(config_row_field(row, base), &number, sizeof number);
+}
+
 /* A row that the file leaves out: its variable, else its default. */
 static void default_row(struct config_reader *r, const struct config_row *row, void *base,
                         bool inherit)
 {
     const char *env = row->env != NULL ? reader_getenv(r, row->env) : NULL;
     struct config_pos pos = {0, 0};
-    if (inherit) {
-        int64_t absent = -1;
-        memcpy(config_row_field(row, base), &absent, sizeof absent);
+    if (inherit || (row->flags & ROW_OPTIONAL)) {
+        set_absent(row, base);
         return;
     }
     if (env != NULL && env[0] != '\0')
         pos = diag_variable(&r->diag, row->env);
     const char *text = pos.column > 0 ? env : row->fallback;
     if (text != NULL) {
-        struct ynode *node = ynode_literal(&r->scratch, slice_str(text), pos);
+        struct ynode *node = default_node(r, row, text, pos);
         if (node == NULL)
             diag_no_memory(&r->diag);
         else
@@ -413,4 +440,12 @@ void config_read_root(struct config_reader *r, struct ynode *root)
     read_section(r, &config_root, r->c, root, NULL);
     config_check_local(r);
     config_check_refs(r);
+    config_check_policy(r);
+}
+
+bool config_read_section(struct config_reader *r, const struct config_section *sec, void *base,
+                         const struct ynode *node)
+{
+    const struct config_row in = {.key = sec->title, .type = ROW_SECTION};
+    return read_section(r, sec, base, node, &in) == VALUE_OK;
 }

@@ -1,6 +1,7 @@
 /* The state of one reading of a configuration, and the parts that work on it in turn: the tree is
  * read by the tables (config_read.c), single values by config_value.c and config_expand.c; then
- * what stands in different places is checked against each other (config_check.c, config_refs.c). */
+ * what stands in different places is checked against each other (config_check.c, config_refs.c,
+ * config_policy_check.c). */
 #ifndef CONTROL_CONFIG_READ_H
 #define CONTROL_CONFIG_READ_H
 
@@ -22,6 +23,11 @@ struct config_reader {
 
 /* Reads `root` into `r->c` and checks everything. Mistakes are in `r->diag`. */
 void config_read_root(struct config_reader *r, struct ynode *root);
+
+/* Reads a map into the struct of a section at `base`; checks nothing but single values. False: it
+ * is no map. */
+bool config_read_section(struct config_reader *r, const struct config_section *sec, void *base,
+                         const struct ynode *node);
 
 /* Was this field (its address) named in the file or by a variable, and where? Else line 0. */
 bool reader_is_given(const struct config_reader *r, const void *field);
@@ -65,10 +71,14 @@ NODISCARD bool value_parse_size(struct slice s, int64_t *ret);
  */
 void value_print_size(struct buf *out, int64_t bytes);
 void value_print_duration(struct buf *out, int64_t ns);
+/* A number of that row, in the unit of its field (ROW_SIZE: in bytes). */
+void value_print_number(struct buf *out, const struct config_row *row, int64_t v);
 
 /* Listeners, credentials, limits, timeouts. */
 void config_check_local(struct config_reader *r);
 /* Providers, engines, and what refers to them. */
 void config_check_refs(struct config_reader *r);
+/* Plans, organisations, teams, keys, use cases, prices: config_policy_check.c. */
+void config_check_policy(struct config_reader *r);
 
 #endif

@@ -1,7 +1,7 @@
 /* The reference documentation of the configuration file, by the rows that read it. */
 #include "config_read.h"
 
-#define SECTIONS_MAX 32
+#define SECTIONS_MAX 64
 
 struct reference {
     struct buf *out;
@@ -33,6 +33,9 @@ static const char intro[] =
     "`TiB` (powers of 1024).\n"
     "- **Durations** are `us`, `ms`, `s`, `m`, `h` or `d`: `250ms`, `10s`, `5m`. `0` needs no "
     "unit.\n"
+    "- **Dollars** are exact to the billionth: `12`, `12.50` or `$12.50`, with or without quotes.\n"
+    "- **Dates** are `2027-01-01` (as that day begins in UTC) or a time with its zone, "
+    "`2027-01-01T12:00:00+01:00`.\n"
     "- Anchors and aliases work for whole values; merge keys (`<<`), tags and further documents "
     "are refused. The file may have 4 MiB.\n";
 
@@ -59,27 +62,34 @@ static void put_link(struct buf *out, const struct config_section *sec)
 static void put_range(struct buf *out, const struct config_row *row)
 {
     for (int i = 0; i < 2; i++) {
-        int64_t v = i == 0 ? row->min : row->max;
         buf_append(out, i == 0 ? ", " : " to ", i == 0 ? 2 : 4);
-        if (row->type == ROW_SIZE)
-            value_print_size(out, v);
-        else if (row->type == ROW_DURATION)
-            value_print_duration(out, v);
-        else
-            buf_i64(out, v);
+        value_print_number(out, row, i == 0 ? row->min : row->max);
     }
 }
 
 static void put_type(struct buf *out, const struct config_row *row)
 {
     static const char *const names[] = {
-        [ROW_TEXT] = "text",  [ROW_SECRET] = "secret",       [ROW_BOOL] = "bool",
-        [ROW_INT] = "number", [ROW_SIZE] = "size",           [ROW_DURATION] = "duration",
-        [ROW_WORD] = "",      [ROW_TEXTS] = "list of texts", [ROW_PAIRS] = "map of name to secret",
-        [ROW_SECTION] = "",   [ROW_NAMED] = "map of ",       [ROW_SECTIONS] = "list of ",
+        [ROW_TEXT] = "text",
+        [ROW_SECRET] = "secret",
+        [ROW_BOOL] = "bool",
+        [ROW_INT] = "number",
+        [ROW_SIZE] = "size",
+        [ROW_DURATION] = "duration",
+        [ROW_MONEY] = "dollars",
+        [ROW_PERCENT] = "percentage",
+        [ROW_TIME] = "date or time",
+        [ROW_WORD] = "",
+        [ROW_TEXTS] = "list of texts",
+        [ROW_PAIRS] = "map of name to secret",
+        [ROW_SECTION] = "",
+        [ROW_NAMED] = "map of ",
+        [ROW_SECTIONS] = "list of ",
     };
     buf_printf(out, "%s", names[row->type]);
-    if (row->type == ROW_INT || row->type == ROW_SIZE || row->type == ROW_DURATION)
+    bool number = row->type == ROW_INT || row->type == ROW_SIZE || row->type == ROW_DURATION ||
+                  row->type == ROW_MONEY || row->type == ROW_PERCENT;
+    if (number)
         put_range(out, row);
     for (size_t i = 0; row->type == ROW_WORD && row->words[i] != NULL; i++)
         buf_printf(out, "%s`%s`", i > 0 ? ", " : "", row->words[i]);

@@ -209,7 +209,7 @@ static void check_model(struct config_reader *r, const struct config_model *m)
     }
 }
 
-static bool pattern_applies(const struct config *c, struct slice pattern)
+bool check_pattern_applies(const struct config *c, struct slice pattern)
 {
     char name[80];
     bool found = slice_is(pattern, "*");
@@ -232,7 +232,7 @@ static bool pattern_applies(const struct config *c, struct slice pattern)
     return found;
 }
 
-static const char *near_pattern(struct config_reader *r, struct slice pattern)
+const char *check_near_pattern(struct config_reader *r, struct slice pattern)
 {
     struct slice head, rest;
     bool slash = split_target(pattern, &head, &rest);
@@ -251,9 +251,9 @@ static void check_expose(struct config_reader *r)
         all = all || slice_is(list->item[i], "*");
     for (size_t i = 0; i < list->n; i++) {
         struct slice pattern = list->item[i];
-        if (!pattern_applies(r->c, pattern))
+        if (!check_pattern_applies(r->c, pattern))
             diag_error(&r->diag, list->pos[i], "`expose`: %s matches no provider and no engine%s",
-                       reader_quote(r, &list->item[i]), near_pattern(r, pattern));
+                       reader_quote(r, &list->item[i]), check_near_pattern(r, pattern));
         else if (all && !slice_is(pattern, "*"))
             diag_error(&r->diag, list->pos[i], "`expose`: %s adds nothing to `*`",
                        reader_quote(r, &list->item[i]));

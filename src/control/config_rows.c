@@ -2,19 +2,15 @@
 #include "config_rows.h"
 
 #include "base/clock.h"
+#include "config_policy.h"
 #include "config_syntax.h"
 
-#define MIB     (INT64_C(1) << 20)
-#define GIB     (INT64_C(1) << 30)
-#define HOUR    (3600 * NS_PER_S)
-#define NONE    SIZE_MAX
-#define ROWS(r) .rows = (r), .rows_n = ARRAY_LEN(r)
+#define MIB  (INT64_C(1) << 20)
+#define GIB  (INT64_C(1) << 30)
+#define HOUR (3600 * NS_PER_S)
+#define NONE SIZE_MAX
 
 /* clang-format off */
-#define ROW(name, kind, type_, field) \
-    .key = (name), .type = (kind), .at = offsetof(struct type_, field)
-/* A section whose fields stand in struct config itself. */
-#define IN_ROOT(name) .key = (name), .type = ROW_SECTION, .at = 0
 #define LIMIT(name, field, standard, text) \
     {ROW(name, ROW_DURATION, config_timeouts, field), .max = 24 * HOUR, .fallback = (standard), \
      .help = (text)}
@@ -87,31 +83,21 @@ static const struct config_section listener = {
     .help = "One address, a list of addresses, or a list of maps with these keys.",
 };
 
-static const struct config_row key_rows[] = {
-    {ROW("secret", ROW_SECRET, config_key, secret), .help = "What clients send.",
-     .example = "\"${TEAM_KEY}\""},
-    {ROW("sha256", ROW_SECRET, config_key, sha256), .check = syntax_sha256,
-     .help = "Its SHA-256 in hex instead, so that the file holds no secret.",
-     .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
-};
-static const struct config_section key = {
-    .title = "keys.<name>",
-    ROWS(key_rows),
-    .size = sizeof(struct config_key),
-    .pos_at = offsetof(struct config_key, pos),
-    .name_at = offsetof(struct config_key, name),
-    .check_name = syntax_name,
-    .help = "Keys of clients by name; the name shows up in logs and metrics. Each has either "
-            "`secret` or `sha256`. Where the file has no `keys`, the variable `WEIR_API_KEY` makes "
-            "one with the name `env`.",
-};
-
 static const struct config_row admin_rows[] = {
     {ROW("listen", ROW_TEXT, config, admin_listen), .flags = ROW_REQUIRED, .check = syntax_address,
      .help = "Address of the console and the admin API.", .example = "127.0.0.1:8081"},
     {ROW("token", ROW_SECRET, config, admin_token), .env = "WEIR_ADMIN_TOKEN",
-     .help = "What callers must send as `Authorization: Bearer`. Needed off loopback.",
+     .help =
+         "What callers must send as `Authorization: Bearer`; they may do everything then. Needed "
+         "off loopback.",
      .example = "file:/run/secrets/admin-token"},
+    {ROW("operator_token", ROW_SECRET, config, operator_token),
+     .help = "Another one, for callers that may read, reload, reopen logs, and disable and enable "
+             "keys and targets.",
+     .example = "file:/run/secrets/operator-token"},
+    {ROW("viewer_token", ROW_SECRET, config, viewer_token),
+     .help = "Another one, for callers that may only read.",
+     .example = "file:/run/secrets/viewer-token"},
     {ROW("tls", ROW_SECTION, config, admin_tls), .section = &tls,
      .help = "TLS of this listener. Needed off loopback."},
 };
@@ -330,6 +316,17 @@ static const struct config_row provider_rows[] = {
      .help = "Requests at it at the same time; `0` means no cap."},
     {ROW("queue", ROW_INT, config_provider, queue), .max = 1000000, .fallback = "64",
      .help = "Requests that may wait for a place. Only with `max_inflight`."},
+    {ROW("cost_per_hour", ROW_MONEY, config_provider, cost_per_hour), .max = CONFIG_MONEY_MAX,
+     .flags = ROW_OPTIONAL,
+     .help = "Dollars that an hour of one replica's hardware costs; divided among the requests by "
+             "the work they cause. Of types that you run yourself their requests cost nothing "
+             "without it.",
+     .example = "2.50"},
+    {ROW("replicas", ROW_INT, config_provider, replicas), .min = 1, .max = 100000,
+     .flags = ROW_OPTIONAL,
+     .help = "How many such replicas run. Only with `cost_per_hour`. Absent: one.", .example = "2"},
+    {IN_ROOT("governance"), .section = &config_governance_section,
+     .help = "What rules about data have to know of it.", .example = "{region: eu}"},
     {ROW("resource", ROW_TEXT, config_provider, cloud.resource), .check = syntax_cloud_label,
      .help = "`azure`: name of the resource, which stands for the `url` "
              "`https://<resource>.openai.azure.com`. Where neither is given: "
@@ -425,6 +422,11 @@ static const struct config_row engine_rows[] = {
      .help = "How long a stop waits for open requests."},
     {ROW("queue", ROW_INT, config_engine, queue), .max = 1000000, .fallback = "64",
      .help = "Requests that may wait while it starts or is full."},
+    {ROW("cost_per_hour", ROW_MONEY, config_engine, cost_per_hour), .max = CONFIG_MONEY_MAX,
+     .flags = ROW_OPTIONAL,
+     .help = "Dollars that an hour of its hardware costs; divided among its requests by the work "
+             "they cause.",
+     .example = "0.40"},
     {ROW("timeouts", ROW_SECTION, config_engine, timeouts), .section = &timeouts,
      .flags = ROW_INHERIT, .help = "Instead of those in `timeouts`.", .example = "{total: 30m}"},
 };
@@ -460,6 +462,8 @@ static const struct config_row model_rows[] = {
      .n_at = offsetof(struct config_model, fallback_n), .section = &target, .max = 64,
      .help = "What is tried when all of them failed before any content was sent.",
      .example = "[anthropic/claude-sonnet-5]"},
+    {ROW("limits", ROW_SECTION, config_model, limits), .section = &config_scope_limits_section,
+     .help = "Of all requests for the alias.", .example = "{concurrency: 100}"},
 };
 static const struct config_section model = {
     .title = "models.<alias>",
@@ -496,9 +500,37 @@ static const struct config_row root_rows[] = {
     {ROW("auth", ROW_WORD, config, auth), .words = auth_words,
      .help = "`keys`: clients must send one of the keys. `none`: everybody may ask; only without "
              "keys, and only on loopback or with `--insecure`. Absent: `none` when there are no "
-             "keys and all listeners are on loopback, else `keys`."},
-    {ROW("keys", ROW_NAMED, config, keys), .n_at = offsetof(struct config, keys_n), .section = &key,
-     .max = 10000, .help = "Keys of clients.", .example = "{app: {secret: \"${APP_KEY}\"}}"},
+             "keys and all listeners are on loopback, else `keys`. Keys that `weir key` issued are "
+             "asked "
+             "for only where it is `keys`."},
+    {ROW("keys", ROW_NAMED, config, keys), .n_at = offsetof(struct config, keys_n),
+     .section = &config_key_section, .max = 10000, .help = "Keys of clients.",
+     .example = "{app: {secret: \"${APP_KEY}\"}}"},
+    {ROW("timezone", ROW_TEXT, config, timezone), .fallback = "UTC",
+     .help = "In which the days, weeks and months of budgets begin: a name of the IANA database.",
+     .example = "Europe/Berlin"},
+    {ROW("plans", ROW_NAMED, config, plans), .n_at = offsetof(struct config, plans_n),
+     .section = &config_plan_section, .max = 1000, .help = "What keys take over.",
+     .example = "{free: {limits: {requests_per_minute: 20}}}"},
+    {ROW("organisations", ROW_NAMED, config, organisations),
+     .n_at = offsetof(struct config, organisations_n), .section = &config_organisation_section,
+     .max = 10000, .help = "Who teams and keys belong to.",
+     .example = "{acme: {limits: {budget: {month: 5000}}}}"},
+    {ROW("teams", ROW_NAMED, config, teams), .n_at = offsetof(struct config, teams_n),
+     .section = &config_team_section, .max = 10000, .help = "Who keys belong to.",
+     .example = "{search: {organisation: acme, plan: free}}"},
+    {ROW("use_cases", ROW_NAMED, config, use_cases), .n_at = offsetof(struct config, use_cases_n),
+     .section = &config_use_case_section, .max = 10000, .help = "What requests are for.",
+     .example = "{summaries: {owner: jane@example.com, limits: {budget: {month: 200}}}}"},
+    {ROW("users", ROW_SECTION, config, users), .section = &config_users_section,
+     .help = "End users.", .example = "{plan: free}"},
+    {ROW("prices", ROW_NAMED, config, prices), .n_at = offsetof(struct config, prices_n),
+     .section = &config_price_section, .max = 10000, .help = "Prices of your own.",
+     .example = "{\"openai/gpt-4o\": {input: 2.50, output: 10}}"},
+    {ROW("alerts", ROW_SECTION, config, alerts), .section = &config_alerts_section,
+     .help = "Budgets that run out."},
+    {ROW("ledger", ROW_SECTION, config, ledger), .section = &config_ledger_section,
+     .help = "What every attempt used and cost."},
     {IN_ROOT("admin"), .section = &admin, .help = "The console and the admin API.",
      .example = "127.0.0.1:8081"},
     {ROW("metrics", ROW_TEXT, config, metrics_listen), .check = syntax_address,

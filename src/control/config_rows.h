@@ -12,7 +12,10 @@ enum row_type {
     ROW_INT,      /* int64_t */
     ROW_SIZE,     /* int64_t, bytes or multiples of `unit` */
     ROW_DURATION, /* int64_t, nanoseconds */
-    ROW_WORD,     /* an enum: the index in `words` */
+    ROW_MONEY,    /* int64_t, nano-dollars */
+    ROW_PERCENT,  /* int64_t */
+    ROW_TIME,     /* int64_t, nanoseconds of Unix time; 0: absent */
+    ROW_WORD,     /* an enum or int: the index in `words` */
     ROW_TEXTS,    /* struct config_list */
     ROW_PAIRS,    /* struct config_map; the values are secret, `check` is for the names */
     ROW_SECTION,  /* a struct in place */
@@ -22,10 +25,12 @@ enum row_type {
 
 enum row_flag {
     ROW_REQUIRED = 1,
-    ROW_QUIET = 2,   /* the value may hold a password: never shown in a message */
-    ROW_ONE = 4,     /* a list of one may be given as its only entry */
-    ROW_INHERIT = 8, /* a section whose missing numbers are -1: taken from elsewhere */
-    ROW_LINES = 16,  /* a text of several lines */
+    ROW_QUIET = 2,     /* the value may hold a password: never shown in a message */
+    ROW_ONE = 4,       /* a list of one may be given as its only entry */
+    ROW_INHERIT = 8,   /* a section whose missing numbers are -1: taken from elsewhere */
+    ROW_LINES = 16,    /* a text of several lines */
+    ROW_OPTIONAL = 32, /* a number or a word that is -1 where it is not given */
+    ROW_NONZERO = 64,  /* a limit: 0 would let nothing pass */
 };
 
 #define ROW_NOWHERE SIZE_MAX /* an offset: there is no such field */
@@ -38,7 +43,7 @@ struct config_row {
     const struct config_section *section;
     const char *fallback;     /* default, written as in the file */
     const char *env;          /* variable that comes before the default */
-    int64_t min, max;         /* of a number, in nanoseconds or bytes; of the entries of a list */
+    int64_t min, max;         /* of a number, in its field's unit or bytes; of a list's entries */
     int64_t unit;             /* ROW_SIZE: bytes that count as one; 0: 1 */
     const char *const *words; /* ROW_WORD: ends with NULL */
     const char *(*check)(struct slice text); /* NULL, or what to say behind the quoted text */
@@ -57,6 +62,14 @@ struct config_section {
     const char *(*check_name)(struct slice name);
     const char *help;
 };
+
+/* Parts of rows and sections. IN_ROOT: a section whose fields stand in the struct around it. */
+/* clang-format off */
+#define ROW(name, kind, type_, field) \
+    .key = (name), .type = (kind), .at = offsetof(struct type_, field)
+#define IN_ROOT(name) .key = (name), .type = ROW_SECTION, .at = 0
+#define ROWS(r)       .rows = (r), .rows_n = ARRAY_LEN(r)
+/* clang-format on */
 
 extern const struct config_section config_root;
 

@@ -3,8 +3,9 @@
 
 #include <arpa/inet.h>
 
-#include "llm/neutral.h"
 #include "base/hash.h"
+#include "config_amount.h"
+#include "llm/neutral.h"
 
 #define NAME_MAX_BYTES  64
 #define ALIAS_MAX_BYTES 128
@@ -356,6 +357,52 @@ const char *syntax_feature(struct slice s)
 const char *syntax_sagemaker_body(struct slice s)
 {
     return slice_is(s, "openai") || slice_is(s, "tgi") ? NULL : "is neither `openai` nor `tgi`";
+}
+
+const char *syntax_tail_pattern(struct slice s)
+{
+    if (s.n == 0 || s.n > ALIAS_MAX_BYTES)
+        return "is not a name: 1 to 128 characters";
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7F)
+            return "is not a name: printable ASCII without spaces";
+        if (s.p[i] == '*' && i + 1 < s.n)
+            return "is not a name: an asterisk may stand at its end only";
+    }
+    return NULL;
+}
+
+const char *syntax_price_pattern(struct slice s)
+{
+    const char *wrong = syntax_tail_pattern(s);
+    ptrdiff_t slash = slice_find(s, '/');
+    if (wrong != NULL || slice_is(s, "*"))
+        return wrong;
+    return slash > 0 && (size_t)slash + 1 < s.n ? NULL : "is not `provider/model`";
+}
+
+const char *syntax_may_set(struct slice s)
+{
+    return slice_is(s, "user") || slice_is(s, "use_case") ? NULL
+                                                          : "is neither `user` nor `use_case`";
+}
+
+const char *syntax_alert_percent(struct slice s)
+{
+    int64_t percent;
+    bool ok = amount_parse_percent(s, &percent) && percent >= 1 && percent <= 100;
+    return ok ? NULL : "is not a share of a budget: 1 to 100 (percent)";
+}
+
+const char *syntax_webhook(struct slice s)
+{
+    struct slice query = s, head = slice_cut(&query, '?');
+    for (size_t i = 0; i < query.n; i++) {
+        if ((unsigned char)query.p[i] <= ' ' || (unsigned char)query.p[i] >= 0x7F ||
+            query.p[i] == '#')
+            return "is not a URL: its query has a character that needs %-escapes";
+    }
+    return syntax_url(head);
 }
 
 bool syntax_pattern_matches(struct slice pattern, struct slice s)

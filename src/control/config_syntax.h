@@ -26,6 +26,11 @@ const char *syntax_azure_surface(struct slice s);
 const char *syntax_vertex_publisher(struct slice s);
 const char *syntax_sagemaker_body(struct slice s);
 const char *syntax_feature(struct slice s);
+const char *syntax_tail_pattern(struct slice s);  /* one that may end in an asterisk */
+const char *syntax_price_pattern(struct slice s); /* provider/model, the same */
+const char *syntax_may_set(struct slice s);
+const char *syntax_alert_percent(struct slice s);
+const char *syntax_webhook(struct slice s); /* as syntax_url, but may have a query */
 
 /* Is an address that passed syntax_address reachable from this machine alone? */
 bool syntax_address_is_local(struct slice s);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "config_amount.h"
 #include "config_read.h"
 
 struct unit {
@@ -75,6 +76,19 @@ void value_print_duration(struct buf *out, int64_t ns)
     print_with_unit(out, ns, duration_units, ARRAY_LEN(duration_units));
 }
 
+void value_print_number(struct buf *out, const struct config_row *row, int64_t v)
+{
+    switch (row->type) {
+    case ROW_SIZE: value_print_size(out, v); break;
+    case ROW_DURATION: value_print_duration(out, v); break;
+    case ROW_MONEY: amount_print_money(out, v); break;
+    case ROW_TIME: amount_print_time(out, v); break;
+    default: buf_i64(out, v); break;
+    }
+    if (row->type == ROW_PERCENT)
+        buf_char(out, '%');
+}
+
 void value_report_kind(struct config_reader *r, const struct config_row *row,
                        const struct ynode *node, const char *expected)
 {
@@ -116,6 +130,9 @@ static const char *expected_text(const struct config_row *row)
     case ROW_INT: return "a whole number";
     case ROW_SIZE: return "a size such as 32MB";
     case ROW_DURATION: return "a duration such as 10s";
+    case ROW_MONEY: return "an amount of dollars such as 12.50";
+    case ROW_PERCENT: return "a percentage such as 90%";
+    case ROW_TIME: return "a date such as 2027-01-01";
     case ROW_WORD: return "a word";
     default: return "a text";
     }
@@ -167,14 +184,8 @@ static const char *range_text(struct config_reader *r, const struct config_row *
     struct buf b;
     buf_init(&b, 128);
     for (int i = 0; i < 2; i++) {
-        int64_t v = i == 0 ? row->min : row->max;
         buf_append(&b, i == 0 ? " (" : " to ", i == 0 ? 2 : 4);
-        if (row->type == ROW_SIZE)
-            value_print_size(&b, v);
-        else if (row->type == ROW_DURATION)
-            value_print_duration(&b, v);
-        else
-            buf_i64(&b, v);
+        value_print_number(&b, row, i == 0 ? row->min : row->max);
     }
     buf_char(&b, ')');
     if (!b.failed)
@@ -197,27 +208,44 @@ static bool parse_int(struct slice s, int64_t *ret)
     return true;
 }
 
+/* NULL, or what is wrong with the text of a number. */
+static const char *parse_number(const struct config_row *row, struct slice text, bool bare,
+                                int64_t *ret)
+{
+    switch (row->type) {
+    case ROW_INT:
+        if (!bare)
+            return "is a text; a number has no quotes";
+        return parse_int(text, ret) ? NULL : "is not a whole number";
+    case ROW_SIZE:
+        return value_parse_size(text, ret) ? NULL
+                                           : "is not a size: write 64KiB, 32MB, 1GiB or bytes";
+    case ROW_MONEY: return amount_parse_money(text, ret);
+    case ROW_PERCENT:
+        return amount_parse_percent(text, ret) ? NULL : "is not a percentage: write 90%";
+    case ROW_TIME:
+        return amount_parse_time(text, ret) ? NULL
+                                            : "is not a time: write 2027-01-01 or "
+                                              "2027-01-01T12:00:00Z";
+    default:
+        return clock_parse_duration(text.p, text.n, ret)
+                   ? NULL
+                   : "is not a duration: write 250ms, 10s, 5m or 2h";
+    }
+}
+
 static enum value_state read_number(struct config_reader *r, const struct config_row *row,
                                     const struct ynode *node, struct slice text, bool bare,
                                     int64_t *field)
 {
     int64_t v;
-    bool ok;
-    if (row->type == ROW_INT) {
-        if (!bare)
-            return report(r, row, node, "is a text; a number has no quotes", "");
-        ok = parse_int(text, &v);
-    } else {
-        ok = row->type == ROW_SIZE ? value_parse_size(text, &v)
-                                   : clock_parse_duration(text.p, text.n, &v);
-    }
-    if (!ok)
-        return report(r, row, node,
-                      row->type == ROW_INT    ? "is not a whole number"
-                      : row->type == ROW_SIZE ? "is not a size: write 64KiB, 32MB, 1GiB or bytes"
-                                              : "is not a duration: write 250ms, 10s, 5m or 2h",
+    const char *wrong = parse_number(row, text, bare, &v);
+    if (wrong != NULL)
+        return report(r, row, node, wrong, "");
+    if (v == 0 && (row->flags & ROW_NONZERO))
+        return report(r, row, node, "would let nothing pass; without the key there is no limit",
                       "");
-    if (v < row->min || v > row->max)
+    if (row->max != 0 && (v < row->min || v > row->max))
         return report(r, row, node, "is out of range", range_text(r, row));
     if (row->unit > 1 && v % row->unit != 0) {
         struct buf unit;

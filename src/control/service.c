@@ -15,6 +15,7 @@
 #include "base/json_write.h"
 #include "base/machine.h"
 #include "base/mem.h"
+#include "books.h"
 #include "control/build.h"
 #include "credentials.h"
 #include "engine/supervisor.h"
@@ -41,7 +42,9 @@ struct service {
     struct net_loop loop;
     struct block_budget budget;
     struct config *config;
+    struct books *books;
     struct builder *builder;
+    struct gw_snapshot *snapshot; /* in force; a reference */
     struct gateway *gateway;
     struct supervisor *supervisor;
     struct admin *admin;
@@ -203,12 +206,14 @@ static bool reload(void *ctx, struct buf *errors)
     if (!apply_engines(s, c)) /* before any request can ask for a new one */
         log_event(LOG_ERROR, "engine.failed", "out of memory");
     gateway_install(s->gateway, snapshot);
+    books_reconfigure(s->books, c);
     admin_update(s->admin, c, tls);
     tls_server_context_unref(tls);
     builder_settle(s->builder, snapshot);
     log_event(LOG_INFO, "reload.done", "configuration %llu is in force",
               (unsigned long long)snapshot->version);
-    gw_snapshot_unref(snapshot);
+    gw_snapshot_unref(s->snapshot);
+    s->snapshot = snapshot;
     config_free(s->config);
     s->config = c;
     s->reloads_ok++;
@@ -313,6 +318,7 @@ static void on_tick(struct timer *t)
 {
     struct service *s = container_of(t, struct service, tick);
     int64_t in_phase = net_now(&s->loop) - s->phase_since_ns;
+    books_tick(s->books, s->gateway, net_now(&s->loop));
     unsigned stuck = s->gateway != NULL ? watch_workers(s) : 0;
     if (s->phase == PHASE_SERVING && stuck == 0)
         service_notify("WATCHDOG=1"); /* else whoever runs us may want to start us anew */
@@ -391,6 +397,7 @@ static void put_metrics(struct buf *out, void *ctx)
         metric_put_sample(out, MS_CERT_DAYS, s->config->admin_listen,
                           (double)tls_cert_days_left(s->config->admin_tls.cert.p));
     supervisor_metrics(out, s->supervisor);
+    books_metrics(out, s->books);
 }
 
 /* As many descriptors as the system lets us have; returns how many. */
@@ -419,11 +426,16 @@ static bool catch_signals(struct service *s)
     return true;
 }
 
+static unsigned workers_of(const struct config *c)
+{
+    return c->workers > 0 ? (unsigned)c->workers : machine_cores();
+}
+
 static bool start_gateway(struct service *s, struct gw_snapshot *snapshot, struct buf *errors)
 {
     const struct config *c = s->config;
     int64_t fds = raise_descriptors();
-    unsigned workers = c->workers > 0 ? (unsigned)c->workers : machine_cores();
+    unsigned workers = workers_of(c);
     if (!listen_open(c, workers, &s->listen, errors))
         return false;
     struct gateway_config config = {
@@ -434,6 +446,9 @@ static bool start_gateway(struct service *s, struct gw_snapshot *snapshot, struc
         .connections_per_client = c->limits.connections_per_client,
         .body_memory_bytes = c->limits.body_memory_bytes,
         .snapshot = snapshot,
+        .limits = books_limits(s->books),
+        .ledger = books_ledger(s->books),
+        .wall_offset_ns = books_wall_offset_ns(s->books),
     };
     s->stuck = mem_must(mem_calloc(workers, sizeof *s->stuck));
     s->gateway = gateway_start(&config);
@@ -455,6 +470,30 @@ static bool set_resolvers(const struct config *c)
     return ok;
 }
 
+static const struct config *current_config(void *ctx)
+{
+    const struct service *s = ctx;
+    return s->config;
+}
+
+static bool key_check(void *ctx, const struct stored_key *k, struct buf *errors)
+{
+    struct service *s = ctx;
+    return builder_check_key(s->builder, s->snapshot, s->config, k, errors);
+}
+
+static bool key_changed(void *ctx, const struct stored_key *k, struct buf *errors)
+{
+    struct service *s = ctx;
+    return builder_put_key(s->builder, s->snapshot, s->config, k, errors);
+}
+
+static void key_removed(void *ctx, struct slice name)
+{
+    struct service *s = ctx;
+    builder_remove_key(s->builder, s->snapshot, name);
+}
+
 /* Everything that has to stand before requests come. */
 static bool start(struct service *s, struct buf *errors)
 {
@@ -463,7 +502,12 @@ static bool start(struct service *s, struct buf *errors)
         return false;
     if (!set_resolvers(s->config))
         return false;
-    s->builder = builder_new();
+    s->books = books_open(s->config, s->options->data_dir, workers_of(s->config), net_now(&s->loop),
+                          errors);
+    if (s->books == NULL)
+        return false;
+    const struct builder_links links = books_links(s->books);
+    s->builder = builder_new(&links);
     s->supervisor = supervisor_new(&s->loop, s->run_dir, s->options->self);
     if (s->builder == NULL || s->supervisor == NULL)
         return false;
@@ -472,7 +516,8 @@ static bool start(struct service *s, struct buf *errors)
         return false;
     }
     struct gw_snapshot *snapshot = builder_build(s->builder, s->config, s->run_dir, errors);
-    if (snapshot == NULL)
+    s->snapshot = snapshot;
+    if (snapshot == NULL || !books_restore(s->books, errors))
         return false;
     log_lines(LOG_WARN, "config.warning", errors);
     buf_reset(errors);
@@ -481,11 +526,19 @@ static bool start(struct service *s, struct buf *errors)
         credentials_start(builder_credentials(s->builder), &s->loop);
         builder_settle(s->builder, snapshot);
     }
-    gw_snapshot_unref(snapshot);
     if (!ok)
         return false;
     struct admin_hooks hooks = {
-        .reload = reload, .status = put_status, .ready = is_ready, .ctx = s};
+        .reload = reload,
+        .status = put_status,
+        .ready = is_ready,
+        .ctx = s,
+        .keys = books_keys(s->books),
+        .config = current_config,
+        .key_check = key_check,
+        .key_changed = key_changed,
+        .key_removed = key_removed,
+    };
     s->admin = admin_open(&s->loop, s->config, s->socket_path, &hooks, errors);
     if (s->admin == NULL)
         return false;
@@ -518,7 +571,9 @@ static void finish(struct service *s)
     log_event(LOG_INFO, "stopped", "after %lld s",
               (long long)((clock_wall_ns() - s->started_wall_ns) / NS_PER_S));
     net_loop_done(&s->loop);
+    gw_snapshot_unref(TAKE(s->snapshot));
     builder_free(TAKE(s->builder));
+    books_close(TAKE(s->books));
     log_stop();
     metric_shards_free();
     config_free(TAKE(s->config));

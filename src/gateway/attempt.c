@@ -115,13 +115,15 @@ static enum gw_error make_request(struct exchange *x, struct attempt *a)
     return r->target.p != NULL ? put_request_fields(x, a) : GW_NO_MEMORY;
 }
 
-enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
+enum gw_error attempt_start(struct exchange *x, const struct gw_target *t,
+                            const struct limit_hold *hold)
 {
     struct attempt *a = arena_new(&x->arena, struct attempt);
     if (a == NULL)
         return GW_NO_MEMORY;
     a->exchange = x;
     a->target = *t;
+    a->usage = LLM_USAGE_NONE;
     a->lease.phase = LEASE_DONE;
     a->started_ns = net_now(&x->worker->loop);
     a->strip_usage = x->request.stream && !x->request.wants_usage;
@@ -131,10 +133,7 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t)
     x->attempts[x->attempts_n++] = a;
     x->attempt = a;
     a->number = x->attempts_n;
-    x->error = GW_OK;
-    x->message = x->retry_fields = x->down_fields = x->upstream_id = x->param = SLICE_NONE;
-    x->upstream_error = (struct llm_error){.message = SLICE_NONE};
-    x->upstream_status = 0;
+    account_begin(a, hold);
     enum gw_error e = make_request(x, a);
     if (e == GW_OK)
         e = take_place(x, a);
@@ -154,6 +153,10 @@ void attempt_send(struct attempt *a)
     if (a->queued) {
         metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
         a->queued = false;
+    }
+    if (p->hardware != NULL) {
+        a->on_hardware = true;
+        a->account.hardware_mark = hardware_enter(p->hardware, a->sent_ns);
     }
     if (p->gated && gate_state(p->gate) == GATE_FAILED)
         attempt_end(a, GW_ENGINE_FAILED);
@@ -196,6 +199,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
     buf_done(&a->prelude);
     buf_done(&a->inner);
     translate_done(a);
+    account_end(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
 }
 
@@ -209,6 +213,7 @@ void attempt_note_usage(struct attempt *a, const struct llm_usage *usage)
         x->usage_of = a;
     }
     llm_usage_merge(&x->usage, usage);
+    llm_usage_merge(&a->usage, usage);
 }
 
 /* The limit of what the attempt is doing now. */

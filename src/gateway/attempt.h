@@ -2,6 +2,7 @@
 #ifndef GATEWAY_ATTEMPT_H
 #define GATEWAY_ATTEMPT_H
 
+#include "admit.h"
 #include "base/block.h"
 #include "gateway/error.h"
 #include "gateway/snapshot.h"
@@ -29,8 +30,10 @@ struct attempt {
     struct net_lease lease;
     struct net_request request;
     struct llm_body body;
+    struct account account;
+    struct llm_usage usage; /* what its answer said */
     struct permit_waiter place;
-    bool holds_place, queued, sent, reused;
+    bool holds_place, queued, sent, reused, on_hardware;
     enum answer_kind kind;
     struct block held;  /* what cannot be passed on yet: part of an event, or a whole body */
     struct slice whole; /* a body that came in one piece, in the read window */
@@ -48,9 +51,10 @@ struct attempt {
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
 };
 
-/* Begins a try at `t`: makes the request and asks for a place at the gate. GW_OK: it is x->attempt
- * now; else why it cannot be. */
-enum gw_error attempt_start(struct exchange *x, const struct gw_target *t);
+/* Begins a try at `t` with what has been reserved for it: makes the request and asks for a place at
+ * the gate. GW_OK: it is x->attempt now; else why it cannot be. */
+enum gw_error attempt_start(struct exchange *x, const struct gw_target *t,
+                            const struct limit_hold *hold);
 /* Has it a place, or needs none? */
 bool attempt_has_place(const struct attempt *a);
 /* Sends the request, once; it may be over when this returns. */

@@ -9,28 +9,21 @@
 #include "worker.h"
 
 #define ARENA_LIMIT ((size_t)64 << 20)
-#define ID_BYTES    24             /* "wr-" and 21 digits */
 #define COMMENT_NS  (5 * NS_PER_S) /* between comments, where the snapshot does not say */
 
 static void on_timer(struct timer *t);
 
-/* Sortable by time and unlike any other process': 9 digits of milliseconds, 12 of chance and count,
- * in base 32. */
+/* Unlike any other process': of chance and count. */
 static struct slice new_id(struct exchange *x)
 {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     struct worker *w = x->worker;
-    char *p = arena_alloc(&x->arena, ID_BYTES);
+    char *p = arena_alloc(&x->arena, LEDGER_ID_TEXT);
+    uint64_t rest = w->id_random + w->id_count++ * UINT64_C(0x9E3779B97F4A7C15);
+    ledger_id_make(x->raw_id, clock_wall_ns() / NS_PER_MS, rest);
     if (p == NULL)
         return SLICE("wr-0");
-    uint64_t ms = (uint64_t)(clock_wall_ns() / NS_PER_MS);
-    uint64_t rest = w->id_random + w->id_count++ * UINT64_C(0x9E3779B97F4A7C15);
-    memcpy(p, "wr-", 3);
-    for (unsigned i = 0; i < 9; i++)
-        p[11 - i] = digits[ms >> (5 * i) & 31];
-    for (unsigned i = 0; i < 12; i++)
-        p[23 - i] = digits[rest >> (5 * i) & 31];
-    return slice_of(p, ID_BYTES);
+    ledger_id_text(x->raw_id, p);
+    return slice_of(p, LEDGER_ID_TEXT - 1);
 }
 
 struct exchange *exchange_new(struct worker *w)

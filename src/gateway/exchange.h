@@ -3,6 +3,7 @@
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include "admit.h"
 #include "attempt.h"
 #include "gateway/error.h"
 #include "gateway/exchange.h"
@@ -66,20 +67,23 @@ struct exchange {
     const struct http_head *head; /* until the first wait only */
     struct arena arena;
     struct slice id; /* request id */
+    uint8_t raw_id[16];
     enum http_method method;
     struct slice path, target;
     struct slice forward;     /* header lines of the client that go upstream */
     struct slice pass_fields; /* the same, for passed-through paths only */
     struct slice client_key;  /* its credential, kept for `api_key: client` only */
     const struct gw_key *key;
-    struct slice cors_origin; /* echoed when it may read the answer */
-    struct slice down_fields; /* header lines of the upstream's answer that go on */
-    struct slice dropped;     /* names of what the target will not see, or empty */
-    struct slice version;     /* anthropic-version of the client, or empty */
-    struct slice upstream_id; /* the upstream's x-request-id */
-    struct inflate *inflate;  /* the body comes packed */
-    struct parse_job *job;    /* a large body being read on the pool */
-    size_t pass_bytes;        /* length of a body that is passed through, or STREAM_UNKNOWN */
+    struct slice asked_user, asked_use_case; /* by the headers of Weir's own */
+    struct admission *admission;             /* NULL: not identified yet, or asks no model */
+    struct slice cors_origin;                /* echoed when it may read the answer */
+    struct slice down_fields;                /* header lines of the upstream's answer that go on */
+    struct slice dropped;                    /* names of what the target will not see, or empty */
+    struct slice version;                    /* anthropic-version of the client, or empty */
+    struct slice upstream_id;                /* the upstream's x-request-id */
+    struct inflate *inflate;                 /* the body comes packed */
+    struct parse_job *job;                   /* a large body being read on the pool */
+    size_t pass_bytes; /* length of a body that is passed through, or STREAM_UNKNOWN */
     bool body_done;
     bool model_answered; /* some target has given content */
     bool counted_inflight;
@@ -154,6 +158,9 @@ void pipeline_to_settle(struct exchange *x);
 bool pipeline_asks_model(const struct exchange *x);
 /* Straight to reading the body, which is there already: how child exchanges begin. */
 void pipeline_to_parse(struct exchange *x, enum llm_op op);
+
+/* The request goes to another alias than it asked for. */
+void exchange_set_model(struct exchange *x, const struct gw_model *m);
 
 /* request.c: what the head says, copied into the exchange. GW_BAD_REQUEST: its path is malformed.
  */

@@ -13,6 +13,7 @@ enum endpoint_kind {
     ENDPOINT_LLM,
     ENDPOINT_MODELS,
     ENDPOINT_MODEL,
+    ENDPOINT_KEY,
     ENDPOINT_PASS
 };
 
@@ -39,6 +40,7 @@ static const struct endpoint endpoints[] = {
     ENDPOINT("/v1/completions", POST, LLM, LLM_COMPLETIONS, completions_dialect),
     ENDPOINT("/v1/embeddings", POST, LLM, LLM_EMBEDDINGS, openai_dialect),
     ENDPOINT("/v1/models", GET, MODELS, 0, openai_dialect),
+    ENDPOINT("/v1/key", GET, KEY, 0, openai_dialect),
     ENDPOINT("/chat/completions", POST, LLM, LLM_CHAT, openai_dialect),
     ENDPOINT("/responses", POST, LLM, LLM_CHAT, responses_dialect),
     ENDPOINT("/completions", POST, LLM, LLM_COMPLETIONS, completions_dialect),
@@ -177,8 +179,10 @@ static enum step_result step_authenticate(struct exchange *x)
         return exchange_refuse(x, GW_NO_KEY, NULL);
     if (!hash_sha256(key, digest))
         return exchange_refuse(x, GW_INTERNAL, NULL);
-    x->key = strmap_get(&x->snapshot->keys, slice_of((const char *)digest, sizeof digest));
-    return x->key != NULL ? STEP_NEXT : exchange_refuse(x, GW_BAD_KEY, NULL);
+    x->key = gw_key_ring_find(x->snapshot->keys, digest, clock_wall_ns());
+    if (x->key == NULL)
+        return exchange_refuse(x, GW_BAD_KEY, NULL);
+    return identity_network_fits(x) ? STEP_NEXT : exchange_refuse(x, GW_NETWORK, NULL);
 }
 
 /* What needs no target is answered here. */
@@ -186,6 +190,8 @@ static enum step_result step_local(struct exchange *x)
 {
     if (x->endpoint->kind == ENDPOINT_MODELS)
         (void)!respond_json(x, 200, SLICE_NONE, x->snapshot->models_json);
+    else if (x->endpoint->kind == ENDPOINT_KEY)
+        respond_key(x);
     else if (x->endpoint->kind == ENDPOINT_MODEL)
         return respond_model(x, slice_from(x->path, model_endpoint.path.n));
     else
@@ -377,7 +383,10 @@ static enum step_result step_route(struct exchange *x)
     }
     switch (gw_resolve(x->snapshot, name, &x->arena, &x->model, &x->direct, &hint)) {
     case RESOLVED_MODEL: x->metric_id = x->model->metric_id; break;
-    case RESOLVED_TARGET: x->metric_id = worker_label_id(x->worker, name, false); break;
+    case RESOLVED_TARGET:
+        x->metric_id = worker_label_id(x->worker, name, false);
+        gw_target_complete(x->snapshot, &x->direct);
+        break;
     case RESOLVED_AMBIGUOUS:
         x->param = SLICE("model");
         return exchange_refuse(x, GW_MODEL_AMBIGUOUS,
@@ -395,6 +404,22 @@ static enum step_result step_route(struct exchange *x)
     metric_add(x->worker->metrics, MM_INFLIGHT, x->metric_id, 0, 1);
     x->counted_inflight = true;
     return STEP_NEXT;
+}
+
+void exchange_set_model(struct exchange *x, const struct gw_model *m)
+{
+    metric_add(x->worker->metrics, MM_INFLIGHT, x->metric_id, 0, -1);
+    x->model = m;
+    x->metric_id = m->metric_id;
+    metric_add(x->worker->metrics, MM_INFLIGHT, x->metric_id, 0, 1);
+}
+
+static enum step_result step_admit(struct exchange *x)
+{
+    enum gw_error e = identity_resolve(x);
+    if (e == GW_OK)
+        e = admit_request(x);
+    return e == GW_OK ? STEP_NEXT : exchange_refuse(x, e, NULL);
 }
 
 /* The next target that may be tried, or NULL. */
@@ -445,13 +470,19 @@ static enum step_result step_attempt(struct exchange *x)
     enum gw_error e = GW_INTERNAL;
     const struct failure before = failure_of(x);
     while ((t = next_target(x)) != NULL) {
-        e = attempt_start(x, t);
+        struct limit_hold hold;
+        restore(x, &(struct failure){0}); /* what an earlier one failed of is its own */
+        e = identity_target_fits(x, t) ? admit_reserve(x, t, &hold) : GW_TARGET_FORBIDDEN;
+        if (e == GW_OK)
+            e = attempt_start(x, t, &hold);
         if (e == GW_OK)
             return STEP_NEXT;
         if (!gw_error_row(e)->try_another)
             break;
     }
-    if (before.error == GW_OK || (e != GW_UNSUPPORTED && e != GW_NO_OPERATION))
+    bool unfit =
+        e == GW_UNSUPPORTED || e == GW_NO_OPERATION || e == GW_TARGET_FORBIDDEN || e == GW_UNPRICED;
+    if (before.error == GW_OK || !unfit)
         return exchange_refuse(x, e, NULL);
     restore(x, &before); /* the request was good for another target, which failed */
     return STEP_REPLY;
@@ -498,8 +529,8 @@ static const struct {
     {"read_head", step_read_head}, {"authenticate", step_authenticate},
     {"local", step_local},         {"read_body", step_read_body},
     {"parse", step_parse},         {"route", step_route},
-    {"attempt", step_attempt},     {"relay", step_relay},
-    {"settle", step_settle},
+    {"admit", step_admit},         {"attempt", step_attempt},
+    {"relay", step_relay},         {"settle", step_settle},
 };
 #define STEP_PARSE  4
 #define STEP_SETTLE (ARRAY_LEN(steps) - 1)

@@ -160,7 +160,7 @@ enum gw_error request_read_head(struct exchange *x, const struct http_head *h)
     if (n < 0)
         return GW_BAD_REQUEST;
     x->path = slice_of(path, (size_t)n);
-    if (!keep_passing_fields(x, h))
+    if (!keep_passing_fields(x, h) || !identity_read_head(x, h))
         return GW_NO_MEMORY;
     if (x->snapshot->cors_n > 0)
         x->cors_origin = arena_copy(a, allowed_origin(x, h));

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #define FIELDS_BYTES ((size_t)65536)
+#define KEY_BYTES    ((size_t)1 << 20)
 #define ERROR_BYTES  (((size_t)1 << 20) + 65536) /* an upstream's may be as large, less a frame */
 #define EVENT_BYTES  (2 * ERROR_BYTES)           /* Responses says it twice, and its request */
 
@@ -21,6 +22,18 @@ static void client_abort(struct exchange *x)
 }
 
 const struct sink_ops client_sink = {.send = client_send, .abort = client_abort};
+
+/* What an answer costs is known before its head goes out when it goes out as a whole. */
+static void put_cost(const struct exchange *x, struct buf *b)
+{
+    const struct attempt *a = x->attempt;
+    int64_t nano = a != NULL && !x->request.stream ? account_cost(a) : -1;
+    if (nano < 0)
+        return;
+    buf_lit(b, "x-weir-cost-usd: ");
+    buf_money(b, nano);
+    buf_lit(b, "\r\n");
+}
 
 void exchange_put_fields(struct exchange *x, struct buf *b)
 {
@@ -39,6 +52,8 @@ void exchange_put_fields(struct exchange *x, struct buf *b)
     }
     if (x->dropped.n > 0)
         http_put_field(b, SLICE("x-weir-dropped"), x->dropped);
+    put_cost(x, b);
+    admit_put_fields(x, b);
     buf_slice(b, x->down_fields);
 }
 
@@ -104,6 +119,17 @@ enum step_result respond_model(struct exchange *x, struct slice name)
     return STEP_AGAIN;
 }
 
+void respond_key(struct exchange *x)
+{
+    struct buf body;
+    buf_init(&body, KEY_BYTES);
+    key_info_put(x, &body);
+    (void)!(body.failed
+                ? exchange_break(x, GW_NO_MEMORY)
+                : respond_json(x, 200, SLICE("Cache-Control: no-store\r\n"), buf_view(&body)));
+    buf_done(&body);
+}
+
 void respond_preflight(struct exchange *x)
 {
     struct buf fields;
@@ -144,11 +170,15 @@ static void put_error_fields(struct exchange *x, struct buf *b)
         http_put_field(b, SLICE("Allow"), slice_str(x->allow));
     if (x->error == GW_NO_KEY || x->error == GW_BAD_KEY)
         buf_lit(b, "WWW-Authenticate: Bearer\r\n");
-    if (x->attempts_n > 1)
+    bool refused = x->admission != NULL && x->admission->refused;
+    if (refused)
+        admit_put_refusal(x, b);
+    else if (x->attempts_n > 1)
         buf_lit(b, "x-should-retry: false\r\n"); /* it has been retried here */
     buf_slice(b, x->retry_fields);
     bool wait_helps = x->error == GW_QUEUE_FULL || x->error == GW_QUEUE_TIMEOUT ||
-                      x->error == GW_BODY_MEMORY || x->error == GW_SHUTTING_DOWN;
+                      x->error == GW_BODY_MEMORY || x->error == GW_SHUTTING_DOWN ||
+                      x->error == GW_LEDGER_FULL;
     if (wait_helps)
         buf_lit(b, "Retry-After: 1\r\n");
 }

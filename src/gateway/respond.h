@@ -16,6 +16,9 @@ bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields
 /* GET /v1/models/{name}. */
 enum step_result respond_model(struct exchange *x, struct slice name);
 
+/* GET /v1/key. */
+void respond_key(struct exchange *x);
+
 /* The answer to a CORS preflight. */
 void respond_preflight(struct exchange *x);
 

@@ -56,6 +56,22 @@ static void put_attempt(struct json_writer *w, const struct exchange *x, const s
     jw_close(w, '}');
 }
 
+/* Of all attempts together; nothing where some price is not known. */
+static void put_cost(struct json_writer *w, const struct exchange *x)
+{
+    int64_t nano = 0;
+    for (unsigned i = 0; i < x->attempts_n; i++) {
+        const struct ledger_row *row = &x->attempts[i]->account.row;
+        if (row->flags & LEDGER_UNPRICED)
+            return;
+        nano += row->cost_nano;
+    }
+    if (x->attempts_n == 0)
+        return;
+    jw_key(w, "cost_usd");
+    jw_money(w, nano);
+}
+
 static void put_model(struct json_writer *w, const struct exchange *x)
 {
     if (x->request.model.n == 0)
@@ -68,6 +84,7 @@ static void put_model(struct json_writer *w, const struct exchange *x)
     put_known(w, "reasoning_tokens", x->usage.reasoning);
     if (x->usage.output < 0 && x->output_units > 0)
         jw_field_i64(w, "estimated_output_tokens", x->output_units);
+    put_cost(w, x);
 }
 
 static void put_client(struct json_writer *w, const struct exchange *x)
@@ -75,7 +92,9 @@ static void put_client(struct json_writer *w, const struct exchange *x)
     char text[NET_ADDR_TEXT];
     jw_field_string(w, "client", net_addr_text(&x->peer, text));
     if (x->key != NULL)
-        jw_field_string(w, "key", x->key->name);
+        jw_field_string(w, "key", x->key->scope.name);
+    if (x->admission != NULL && x->admission->use_case != NULL)
+        jw_field_string(w, "use_case", x->admission->use_case->scope.name);
     if (x->purpose != NULL)
         jw_field_string(w, "purpose", slice_str(x->purpose));
     jw_field_string(w, "method", slice_str(http_method_text(x->method)));
@@ -186,6 +205,7 @@ void exchange_settle(struct exchange *x)
     if (x->attempt != NULL)
         attempt_end(x->attempt, cut_short(x) != GW_OK ? x->cancelled : x->error);
     end_children(x);
+    account_settle(x, cut_short(x) != GW_OK ? x->cancelled : x->error, final_status(x));
     if (log_access_on())
         write_log(x);
     count(x);

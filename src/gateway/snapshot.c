@@ -10,8 +10,13 @@
 struct gw_snapshot *gw_snapshot_new(void)
 {
     struct gw_snapshot *s = mem_calloc(1, sizeof *s);
-    if (s == NULL)
+    struct gw_key_ring *keys = gw_key_ring_new();
+    if (s == NULL || keys == NULL) {
+        mem_free(s);
+        gw_key_ring_free(keys);
         return NULL;
+    }
+    s->keys = keys;
     s->magic = SNAPSHOT_MAGIC;
     s->refs = 1;
     arena_init(&s->arena, NULL, ARENA_LIMIT);
@@ -38,10 +43,30 @@ void gw_snapshot_unref(struct gw_snapshot *s)
     }
     for (size_t i = 0; i < s->tls_n; i++)
         tls_server_context_unref(s->tls[i]);
+    gw_key_ring_free(s->keys);
+    price_book_unref(s->prices);
     secret_box_free(s->secrets);
     arena_reset(&s->arena);
     s->magic = 0;
     mem_free(s);
+}
+
+static bool fits(struct slice pattern, struct slice label)
+{
+    return gw_allows(&pattern, 1, label);
+}
+
+void gw_target_complete(const struct gw_snapshot *s, struct gw_target *t)
+{
+    const struct gw_provider *p = t->provider;
+    t->price = p->price_own;
+    for (size_t i = 0; i < s->price_overrides_n && t->price == NULL; i++) {
+        if (fits(s->price_overrides[i].pattern, t->label))
+            t->price = &s->price_overrides[i].price;
+    }
+    if (t->price == NULL && s->prices != NULL)
+        t->price = price_find(s->prices, slice_str(p->row->type), t->model);
+    t->estimate = estimate_get(t->label);
 }
 
 static bool provider_has(const struct gw_provider *p, struct slice model)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "meter.h"
 
 #define MAILBOX_SIZE 65536u
 #define OUT_BYTES    ((size_t)16 << 20)
@@ -220,9 +221,11 @@ static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
     w->json_aside = json_parser_new();
     w->metrics = metric_shard_new();
     w->log = log_ring_new();
+    w->limits = limit_pool_new();
+    w->lane = g->config.ledger != NULL ? ledger_lane(g->config.ledger, index) : NULL;
     w->use = use_new(gw_snapshot_ref(g->config.snapshot));
     if (w->json == NULL || w->json_aside == NULL || w->metrics == NULL || w->log == NULL ||
-        w->use == NULL)
+        w->limits == NULL || w->use == NULL)
         return false;
     if (net_loop_init(&w->loop, MAILBOX_SIZE, &g->budget) != 0)
         return false;
@@ -242,6 +245,7 @@ static void worker_done(struct worker *w)
     }
     for (uint32_t i = 0; i < w->pages_n; i++)
         mem_free(w->pages[i]);
+    limit_pool_free(w->limits);
     json_parser_free(w->json);
     json_parser_free(w->json_aside);
     buf_done(&w->out);
@@ -271,12 +275,16 @@ struct gateway *gateway_start(const struct gateway_config *config)
 {
     struct gateway *g = mem_calloc(1, sizeof *g);
     struct worker *workers = mem_calloc(config->workers, sizeof *workers);
-    if (g == NULL || workers == NULL || !cap_clients(g, config)) {
+    struct meter *meter = meter_new();
+    if (g == NULL || workers == NULL || meter == NULL || !cap_clients(g, config)) {
         mem_free(g);
+        meter_free(meter);
         mem_free(workers);
         return NULL;
     }
     g->config = *config;
+    g->meter = meter;
+    g->wall_offset_ns = config->wall_offset_ns;
     g->workers = workers;
     g->workers_n = config->workers;
     g->counts.limit = config->connections;
@@ -310,6 +318,11 @@ void gateway_install(struct gateway *g, struct gw_snapshot *s)
     }
 }
 
+void gateway_set_wall(struct gateway *g, int64_t offset_ns)
+{
+    g->wall_offset_ns = offset_ns;
+}
+
 void gateway_unready(struct gateway *g)
 {
     g->unready = true;
@@ -335,6 +348,7 @@ void gateway_stop(struct gateway *g)
         worker_done(&g->workers[i]);
     mem_free(g->workers);
     net_clients_free(g->counts.clients);
+    meter_free(g->meter);
     mem_free(g);
 }
 
@@ -356,6 +370,7 @@ int64_t gateway_busy_since(const struct gateway *g, unsigned i)
 void gateway_metrics(struct buf *out, void *gateway)
 {
     const struct gateway *g = gateway;
+    meter_metrics(out, g->meter, g->config.ledger);
     metric_put(out, MS_CONNECTIONS, (double)g->counts.open);
     metric_put(out, MS_ACCEPTED, (double)g->counts.accepted);
     metric_put(out, MS_CONN_REFUSED, (double)g->counts.refused);

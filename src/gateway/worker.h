@@ -49,6 +49,12 @@ struct worker {
     struct buf fields;              /* header lines of the answer that is being sent */
     struct aws_signing_key signing_key;
     struct metric_shard *metrics;
+    struct limit_pool *limits;
+    struct ledger_lane *lane; /* NULL: nothing is written down */
+    struct {
+        uint64_t hash;
+        uint32_t id;
+    } names[256]; /* ledger numbers of names that no snapshot has */
     struct log_ring *log;
     struct {
         uint64_t hash;
@@ -66,6 +72,8 @@ struct gateway {
     struct block_budget budget;
     _Atomic bool unready;
     _Atomic int64_t open;
+    _Atomic int64_t wall_offset_ns; /* steady wall time less the loops' clock */
+    struct meter *meter;
     uv_barrier_t ready;
 };
 

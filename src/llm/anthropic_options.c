@@ -141,6 +141,10 @@ static bool put_schema(struct llm_writing *w, struct json_writer *j, const struc
 {
     struct json_doc d;
     jw_key(j, "input_schema");
+    if (t->schema_typed) {
+        jw_raw(j, t->schema_json);
+        return true;
+    }
     if (slice_trim(t->schema_json).n == 0) {
         jw_raw(j, SLICE("{\"type\":\"object\",\"properties\":{}}"));
         return true;

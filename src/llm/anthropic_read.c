@@ -432,7 +432,7 @@ static bool read_tool(struct llm_reader *rd, uint32_t node, unsigned at, struct 
     if (schema != 0 && json_type_at(rd->d, schema) != JSON_OBJECT)
         return reader_wrong_type(rd, reader_path(rd, "tools[%u].input_schema", at), "an object",
                                  schema);
-    reader_json(rd, node, "input_schema", &t->schema_json);
+    reader_schema(rd, node, "input_schema", t);
     reader_json(rd, node, "cache_control", &t->cache_json);
     return reader_text(rd, node, "description", reader_path(rd, "tools[%u].description", at),
                        &t->description) &&
@@ -596,7 +596,7 @@ bool anthropic_read_chat(struct json_parser *p, struct arena *a, const struct ll
     llm_chat_init(ret, DIALECT_ANTHROPIC);
     *ret_bad = (struct llm_bad_request){.code = NULL};
     reader_init(&rd, &d, p, a, ret, ret_bad);
-    if (json_parse(p, r->body, 0, &d) != JSON_OK) /* it was valid: only memory can be short */
+    if (reader_parse(p, r, &d) != JSON_OK) /* it was valid: only memory can be short */
         return reader_no_memory(&rd);
     ret->model = r->model;
     ret->user = r->user;

@@ -230,7 +230,10 @@ static struct slice result_object(struct llm_writing *w, const struct llm_part *
     struct slice inner = slice_trim(only->text.inner);
     if (inner.n == 0 || (inner.p[0] != '{' && inner.p[0] != '\\'))
         return SLICE_NONE;
-    struct slice plain = llm_text_plain(w->arena, only->text);
+    struct slice plain = llm_text_object(w->arena, only->text);
+    if (plain.p != NULL)
+        return plain;
+    plain = llm_text_plain(w->arena, only->text);
     if (plain.p == NULL || json_parse(w->json, plain, 0, &d) != JSON_OK ||
         json_type_at(&d, 0) != JSON_OBJECT || json_duplicate_key(w->json, &d, 0) != 0)
         return SLICE_NONE;

@@ -513,7 +513,7 @@ bool google_read_chat(struct json_parser *p, struct arena *a, const struct llm_r
     llm_chat_init(ret, DIALECT_GOOGLE);
     *ret_bad = (struct llm_bad_request){.code = NULL};
     google_reader_init(&g, &d, p, a, ret, ret_bad);
-    if (json_parse(p, r->body, 0, &d) != JSON_OK)
+    if (reader_parse(p, r, &d) != JSON_OK)
         return reader_refuse(&g.rd, "", "invalid_json", "The request body is not valid JSON.");
     ret->model = r->model;
     ret->stream = r->stream;

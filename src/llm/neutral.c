@@ -23,6 +23,13 @@ struct slice llm_text_plain(struct arena *a, struct llm_text t)
     return p == NULL ? SLICE_NONE : slice_of(p, json_unescape(t.inner, p));
 }
 
+struct slice llm_text_object(struct arena *a, struct llm_text t)
+{
+    char *p = t.inner.n > 0 ? arena_alloc(a, t.inner.n) : NULL;
+    size_t n = p != NULL ? json_unwrap_object(t.inner, p) : 0;
+    return n > 0 ? slice_of(p, n) : SLICE_NONE;
+}
+
 void jw_text(struct json_writer *w, struct llm_text t)
 {
     jw_before_value(w);
@@ -114,8 +121,12 @@ struct slice llm_call_object(struct json_parser *p, struct arena *a, const struc
 {
     struct json_doc d;
     struct slice text = call->input_json;
-    if (text.p == NULL)
+    if (text.p == NULL) {
+        text = llm_text_object(a, call->arguments);
+        if (text.p != NULL)
+            return text;
         text = llm_text_plain(a, call->arguments);
+    }
     if (slice_trim(text).n == 0)
         return SLICE("{}");
     bool object = json_parse(p, text, JSON_ALLOW_LONE_SURROGATES, &d) == JSON_OK &&

@@ -39,12 +39,36 @@ static const char *const root_members[] = {"model",
                                            "modalities",
                                            NULL};
 
+/* Members of messages: X(id, name, who may have it). */
+#define OF_SAID      1u
+#define OF_ASSISTANT 2u
+#define OF_RESULT    4u
+#define MEMBERS(X)                                                                                 \
+    X(ROLE, "role", OF_SAID | OF_ASSISTANT | OF_RESULT)                                            \
+    X(CONTENT, "content", OF_SAID | OF_ASSISTANT | OF_RESULT)                                      \
+    X(NAME, "name", OF_SAID | OF_ASSISTANT | OF_RESULT)                                            \
+    X(TOOL_CALL_ID, "tool_call_id", OF_RESULT)                                                     \
+    X(CACHE_CONTROL, "cache_control", OF_RESULT)                                                   \
+    X(TOOL_CALLS, "tool_calls", OF_ASSISTANT)                                                      \
+    X(REFUSAL, "refusal", OF_ASSISTANT)                                                            \
+    X(ANNOTATIONS, "annotations", OF_ASSISTANT)                                                    \
+    X(FUNCTION_CALL, "function_call", OF_ASSISTANT)                                                \
+    X(REASONING_CONTENT, "reasoning_content", OF_ASSISTANT)                                        \
+    X(THINKING_BLOCKS, "thinking_blocks", OF_ASSISTANT)                                            \
+    X(REASONING, "reasoning", OF_ASSISTANT)
+enum member {
+#define X(id, name, who) MEMBER_##id,
+    MEMBERS(X)
+#undef X
+        MEMBERS_N
+};
+
 /* One message that is being read. */
 struct place {
     struct llm_reader *rd;
     struct llm_message *m;
     struct llm_part **tail;
-    uint32_t node;
+    const uint32_t *value; /* nodes of its members; 0: absent or null */
 };
 
 static struct llm_part *add_part(struct place *x, enum llm_part_kind kind, unsigned at)
@@ -172,7 +196,7 @@ static bool read_part(struct place *x, uint32_t node, unsigned at)
 static bool read_content(struct place *x)
 {
     struct llm_reader *rd = x->rd;
-    uint32_t node = reader_get(rd, x->node, "content");
+    uint32_t node = x->value[MEMBER_CONTENT];
     unsigned at = 0;
     if (node == 0)
         return true;
@@ -244,20 +268,18 @@ static bool read_thinking(struct place *x, uint32_t list, bool *ret_any)
 static bool read_reasoning(struct place *x)
 {
     struct llm_reader *rd = x->rd;
-    uint32_t blocks = reader_get(rd, x->node, "thinking_blocks");
+    uint32_t blocks = x->value[MEMBER_THINKING_BLOCKS];
     bool any = false;
     if (blocks != 0 && !read_thinking(x, blocks, &any))
         return false;
     struct llm_text text = LLM_NO_TEXT;
     if (any)
         return true;
-    const char *names[] = {"reasoning",
-                           "reasoning_content"}; /* the latter counts if there are both */
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (!reader_text(rd, x->node, names[i],
-                         reader_path(rd, "messages[%u].%s", x->m->at, names[i]), &text))
-            return false;
-    }
+    if (!reader_text_at(rd, x->value[MEMBER_REASONING],
+                        reader_path(rd, "messages[%u].reasoning", x->m->at), &text) ||
+        !reader_text_at(rd, x->value[MEMBER_REASONING_CONTENT], /* it counts if there are both */
+                        reader_path(rd, "messages[%u].reasoning_content", x->m->at), &text))
+        return false;
     if (text.inner.n == 0)
         return true;
     struct llm_part *p = add_part(x, PART_REASONING, 0);
@@ -270,7 +292,6 @@ static bool read_reasoning(struct place *x)
 static bool read_google_signature(struct place *x, uint32_t call)
 {
     struct llm_reader *rd = x->rd;
-    const char *path = reader_path(rd, "messages[%u].tool_calls.extra_content", x->m->at);
     uint32_t extra = reader_get(rd, call, "extra_content");
     uint32_t google = extra != 0 && json_type_at(rd->d, extra) == JSON_OBJECT
                           ? reader_get(rd, extra, "google")
@@ -278,9 +299,16 @@ static bool read_google_signature(struct place *x, uint32_t call)
     struct slice signature = SLICE_NONE;
     if (google == 0 || json_type_at(rd->d, google) != JSON_OBJECT)
         return true;
-    if (!reader_word(rd, google, "thought_signature", path, &signature))
+    if (!reader_word(rd, google, "thought_signature",
+                     reader_path(rd, "messages[%u].tool_calls.extra_content", x->m->at),
+                     &signature))
         return false;
     return signature.n == 0 || add_signature(x, signature, FAMILY_GOOGLE, LLM_NO_TEXT, false);
+}
+
+static const char *call_path(struct place *x, unsigned at)
+{
+    return reader_path(x->rd, "messages[%u].tool_calls[%u]", x->m->at, at);
 }
 
 static bool read_call(struct place *x, uint32_t call, unsigned at, bool signatures)
@@ -288,32 +316,31 @@ static bool read_call(struct place *x, uint32_t call, unsigned at, bool signatur
     struct llm_reader *rd = x->rd;
     static const char *const known[] = {"id",    "type",          "function", "custom",
                                         "index", "extra_content", NULL};
-    const char *path = reader_path(rd, "messages[%u].tool_calls[%u]", x->m->at, at);
-    if (!reader_object(rd, call, path) || !reader_unknown(rd, call, known, "messages.tool_calls."))
+    if (!reader_object(rd, call, call_path(x, at)) ||
+        !reader_unknown(rd, call, known, "messages.tool_calls."))
         return false;
     uint32_t body = reader_get(rd, call, "function"), custom = reader_get(rd, call, "custom");
     uint32_t what = body != 0 ? body : custom;
     if (what == 0)
-        return reader_refuse(rd, path, "missing_required_parameter",
-                             "Missing required parameter: '%s.function'.", path);
-    if (!reader_object(rd, what, path) || (signatures && !read_google_signature(x, call)))
+        return reader_refuse(rd, call_path(x, at), "missing_required_parameter",
+                             "Missing required parameter: '%s.function'.", rd->path);
+    if (!reader_object(rd, what, call_path(x, at)) ||
+        (signatures && !read_google_signature(x, call)))
         return false;
     struct llm_part *p = add_part(x, PART_TOOL_CALL, at);
     if (p == NULL)
         return false;
     p->custom = body == 0;
-    path = reader_path(rd, "messages[%u].tool_calls[%u]", x->m->at, at);
-    return reader_word(rd, call, "id", path, &p->id) &&
-           reader_word(rd, what, "name", path, &p->name) &&
-           reader_text(rd, what, p->custom ? "input" : "arguments", path,
+    return reader_word(rd, call, "id", call_path(x, at), &p->id) &&
+           reader_word(rd, what, "name", call_path(x, at), &p->name) &&
+           reader_text(rd, what, p->custom ? "input" : "arguments", call_path(x, at),
                        p->custom ? &p->text : &p->arguments);
 }
 
 static bool read_calls(struct place *x)
 {
     struct llm_reader *rd = x->rd;
-    uint32_t list = reader_get(rd, x->node, "tool_calls");
-    uint32_t older = reader_get(rd, x->node, "function_call");
+    uint32_t list = x->value[MEMBER_TOOL_CALLS], older = x->value[MEMBER_FUNCTION_CALL];
     unsigned at = 0;
     bool signatures = !has_signature_of(x->m, FAMILY_GOOGLE);
     if (older != 0) { /* its result is found by the function's name */
@@ -339,23 +366,10 @@ static bool read_calls(struct place *x)
 
 static bool read_assistant(struct place *x)
 {
-    static const char *const known[] = {"role",
-                                        "content",
-                                        "refusal",
-                                        "name",
-                                        "tool_calls",
-                                        "annotations",
-                                        "function_call",
-                                        "reasoning_content",
-                                        "thinking_blocks",
-                                        "reasoning",
-                                        NULL};
-    struct llm_reader *rd = x->rd;
     struct llm_text refusal = LLM_NO_TEXT;
-    if (!reader_unknown(rd, x->node, known, "messages.") || !read_reasoning(x) ||
-        !read_content(x) ||
-        !reader_text(rd, x->node, "refusal", reader_path(rd, "messages[%u].refusal", x->m->at),
-                     &refusal))
+    if (!read_reasoning(x) || !read_content(x) ||
+        !reader_text_at(x->rd, x->value[MEMBER_REFUSAL],
+                        reader_path(x->rd, "messages[%u].refusal", x->m->at), &refusal))
         return false;
     if (refusal.inner.n > 0) {
         struct llm_part *p = add_part(x, PART_REFUSAL, 0);
@@ -369,34 +383,74 @@ static bool read_assistant(struct place *x)
 /* A tool's result: a message of its own here, a part of the user's elsewhere. */
 static bool read_result(struct place *x, bool older)
 {
-    static const char *const known[] = {"role",         "content",       "name",
-                                        "tool_call_id", "cache_control", NULL};
     struct llm_reader *rd = x->rd;
     struct llm_part *p = add_part(x, PART_TOOL_RESULT, 0);
-    if (p == NULL || !reader_unknown(rd, x->node, known, "messages."))
+    if (p == NULL)
         return false;
-    struct place inner = {.rd = rd, .m = x->m, .tail = &p->content, .node = x->node};
-    if (!reader_word(rd, x->node, "name", reader_path(rd, "messages[%u].name", x->m->at),
-                     &p->name) ||
-        !reader_word(rd, x->node, "tool_call_id",
-                     reader_path(rd, "messages[%u].tool_call_id", x->m->at), &p->id))
+    struct place inner = {.rd = rd, .m = x->m, .tail = &p->content, .value = x->value};
+    if (!reader_word_at(rd, x->value[MEMBER_TOOL_CALL_ID],
+                        reader_path(rd, "messages[%u].tool_call_id", x->m->at), &p->id))
         return false;
-    reader_json(rd, x->node, "cache_control", &p->cache_json);
+    if (x->value[MEMBER_CACHE_CONTROL] != 0)
+        p->cache_json = json_raw(rd->d, x->value[MEMBER_CACHE_CONTROL]);
+    p->name = x->m->name;
+    x->m->name = SLICE_NONE;
     if (older)
         p->id = p->name;
     if (p->id.n == 0)
         return reader_refuse(rd, reader_path(rd, "messages[%u].tool_call_id", x->m->at),
                              "missing_required_parameter",
                              "Missing required parameter: 'tool_call_id'.");
-    x->m->name = SLICE_NONE;
     return read_content(&inner);
 }
 
-/* A message of the user's or of the system's. */
-static bool read_said(struct place *x)
+static int member_of(struct slice k)
 {
-    static const char *const known[] = {"role", "content", "name", NULL};
-    return reader_unknown(x->rd, x->node, known, "messages.") && read_content(x);
+#define X(id, name, who)                                                                           \
+    if (k.n == sizeof(name) - 1 && KEY_IS(k, name))                                                \
+        return MEMBER_##id;
+    MEMBERS(X)
+#undef X
+    return -1;
+}
+
+/* Finds the members of a message. `*ret_seen`: a bit for each that is there and not null, and the
+ * highest for any other. */
+static void find_members(const struct json_doc *d, uint32_t node, uint32_t value[MEMBERS_N],
+                         unsigned *ret_seen)
+{
+    *ret_seen = 0;
+    for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
+        int m = llm_key(d, k, member_of);
+        if (json_type_at(d, k + 1) == JSON_NULL)
+            continue;
+        if (m >= 0)
+            value[m] = k + 1;
+        *ret_seen |= 1u << (m >= 0 ? m : 31);
+    }
+}
+
+/* Those members that this kind of message has no place for. */
+static bool note_unknown(struct llm_reader *rd, uint32_t node, unsigned seen, unsigned who)
+{
+    static const struct {
+        const char *name;
+        unsigned who;
+    } rows[] = {
+#define X(id, name, who) {(name), (who)},
+        MEMBERS(X)
+#undef X
+    };
+    const char *known[MEMBERS_N + 1];
+    unsigned n = 0;
+    for (unsigned i = 0; i < MEMBERS_N; i++) {
+        if (!(rows[i].who & who))
+            continue;
+        known[n++] = rows[i].name;
+        seen &= ~(1u << i);
+    }
+    known[n] = NULL;
+    return seen == 0 || reader_unknown(rd, node, known, "messages.");
 }
 
 static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
@@ -405,12 +459,17 @@ static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
     static const struct {
         const char *name;
         enum llm_role role;
-    } roles[] = {{"system", ROLE_SYSTEM}, {"developer", ROLE_DEVELOPER},
-                 {"user", ROLE_USER},     {"assistant", ROLE_ASSISTANT},
-                 {"tool", ROLE_USER},     {"function", ROLE_USER}};
+        unsigned who;
+    } roles[] = {
+        {"system", ROLE_SYSTEM, OF_SAID}, {"developer", ROLE_DEVELOPER, OF_SAID},
+        {"user", ROLE_USER, OF_SAID},     {"assistant", ROLE_ASSISTANT, OF_ASSISTANT},
+        {"tool", ROLE_USER, OF_RESULT},   {"function", ROLE_USER, OF_RESULT},
+    };
+    uint32_t value[MEMBERS_N] = {0};
     struct slice role = SLICE_NONE;
-    const char *path = reader_path(rd, "messages[%u]", at);
-    if (!reader_word(rd, node, "role", path, &role))
+    unsigned seen;
+    find_members(rd->d, node, value, &seen);
+    if (!reader_word_at(rd, value[MEMBER_ROLE], reader_path(rd, "messages[%u]", at), &role))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
         if (!slice_is(role, roles[i].name))
@@ -418,12 +477,16 @@ static bool read_message(struct llm_reader *rd, uint32_t node, unsigned at,
         struct llm_message *m = reader_add_message(rd, tail, roles[i].role, at);
         if (m == NULL)
             return false;
-        struct place x = {.rd = rd, .m = m, .tail = &m->parts, .node = node};
-        if (i >= 4)
-            return read_result(&x, i == 5);
-        if (!reader_word(rd, node, "name", reader_path(rd, "messages[%u].name", at), &m->name))
+        struct place x = {.rd = rd, .m = m, .tail = &m->parts, .value = value};
+        if (!note_unknown(rd, node, seen, roles[i].who) ||
+            !reader_word_at(rd, value[MEMBER_NAME], reader_path(rd, "messages[%u].name", at),
+                            &m->name))
             return false;
-        return m->role == ROLE_ASSISTANT ? read_assistant(&x) : read_said(&x);
+        switch (roles[i].who) {
+        case OF_RESULT: return read_result(&x, slice_is(role, "function"));
+        case OF_ASSISTANT: return read_assistant(&x);
+        default: return read_content(&x);
+        }
     }
     return reader_refuse(rd, reader_path(rd, "messages[%u].role", at), "invalid_value",
                          "Invalid value: '" SLICE_FMT "'. Supported values are: 'system', "
@@ -453,7 +516,7 @@ static bool read_function(struct llm_reader *rd, uint32_t f, struct llm_tool *t,
         !reader_text(rd, f, "description", path, &t->description) ||
         !reader_flag(rd, f, "strict", path, &t->strict))
         return false;
-    reader_json(rd, f, "parameters", &t->schema_json);
+    reader_schema(rd, f, "parameters", t);
     if (t->name.n == 0)
         return reader_refuse(rd, path, "missing_required_parameter",
                              "Missing required parameter: 'name'.");
@@ -693,7 +756,7 @@ static bool begin(struct llm_reader *rd, struct json_doc *d, struct json_parser 
     *bad = (struct llm_bad_request){.code = NULL};
     llm_chat_init(ret, DIALECT_OPENAI);
     reader_init(rd, d, p, a, ret, bad);
-    return json_parse(p, r->body, 0, d) == JSON_OK || reader_no_memory(rd); /* it was valid */
+    return reader_parse(p, r, d) == JSON_OK || reader_no_memory(rd); /* it was valid */
 }
 
 bool openai_read_chat(struct json_parser *p, struct arena *a, const struct llm_request *r,

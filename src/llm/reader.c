@@ -18,6 +18,15 @@ void llm_chat_init(struct llm_chat *c, enum llm_dialect_id dialect)
                            .store = -1};
 }
 
+enum json_error reader_parse(struct json_parser *p, const struct llm_request *r,
+                             struct json_doc *ret)
+{
+    if (!json_is_latest(p, &r->doc))
+        return json_parse(p, r->body, 0, ret);
+    *ret = r->doc;
+    return JSON_OK;
+}
+
 void reader_init(struct llm_reader *rd, const struct json_doc *d, struct json_parser *p,
                  struct arena *a, struct llm_chat *chat, struct llm_bad_request *bad)
 {
@@ -61,91 +70,87 @@ const char *reader_path(struct llm_reader *rd, const char *fmt, ...)
     return rd->path;
 }
 
-bool reader_object(struct llm_reader *rd, uint32_t node, const char *param)
+/* For reader_refuse_taken; false. */
+static bool is_wrong(struct llm_reader *rd, const char *expected, uint32_t node)
 {
-    if (json_type_at(rd->d, node) != JSON_OBJECT)
-        return reader_wrong_type(rd, param, "an object", node);
-    uint32_t twice = json_duplicate_key(rd->p, rd->d, node);
-    if (twice == 0)
-        return true;
+    rd->wrong.expected = expected;
+    rd->wrong.node = node;
+    return false;
+}
+
+bool reader_refuse_taken(struct llm_reader *rd, const char *param)
+{
     char path[sizeof rd->bad->param];
-    struct slice name = json_string(rd->d, twice, rd->a);
+    uint32_t node = rd->wrong.node;
+    if (rd->wrong.expected != NULL)
+        return reader_wrong_type(rd, param, rd->wrong.expected, node);
+    if (node == 0)
+        return reader_no_memory(rd);
+    struct slice name = json_string(rd->d, node, rd->a);
     snprintf(path, sizeof path, "%s." SLICE_FMT, param, SLICE_ARG(name));
     return reader_refuse(rd, path, "duplicate_key", "Duplicate key: '%s' is given twice.", path);
 }
 
-bool reader_array(struct llm_reader *rd, uint32_t node, const char *param)
+bool reader_take_object(struct llm_reader *rd, uint32_t node)
 {
-    return json_type_at(rd->d, node) == JSON_ARRAY ||
-           reader_wrong_type(rd, param, "an array", node);
+    if (json_type_at(rd->d, node) != JSON_OBJECT)
+        return is_wrong(rd, "an object", node);
+    uint32_t twice = json_duplicate_key(rd->p, rd->d, node);
+    return twice == 0 || is_wrong(rd, NULL, twice);
 }
 
-uint32_t reader_get(const struct llm_reader *rd, uint32_t object, const char *key)
+bool reader_take_array(struct llm_reader *rd, uint32_t node)
 {
-    uint32_t node = json_get(rd->d, object, slice_str(key));
-    return node != 0 && json_type_at(rd->d, node) != JSON_NULL ? node : 0;
+    return json_type_at(rd->d, node) == JSON_ARRAY || is_wrong(rd, "an array", node);
 }
 
-static bool string_at(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                      uint32_t *ret)
+static bool is_string(struct llm_reader *rd, uint32_t node)
 {
-    *ret = reader_get(rd, object, key);
-    return *ret == 0 || json_type_at(rd->d, *ret) == JSON_STRING ||
-           reader_wrong_type(rd, param, "a string", *ret);
+    return json_type_at(rd->d, node) == JSON_STRING || is_wrong(rd, "a string", node);
 }
 
-bool reader_word(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                 struct slice *ret)
+bool reader_take_word(struct llm_reader *rd, uint32_t node, struct slice *ret)
 {
-    uint32_t node;
-    if (!string_at(rd, object, key, param, &node))
-        return false;
     if (node == 0)
         return true;
+    if (!is_string(rd, node))
+        return false;
     *ret = json_string(rd->d, node, rd->a);
-    return ret->p != NULL || reader_no_memory(rd);
+    return ret->p != NULL || is_wrong(rd, NULL, 0);
 }
 
-bool reader_text(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                 struct llm_text *ret)
+bool reader_take_text(struct llm_reader *rd, uint32_t node, struct llm_text *ret)
 {
-    uint32_t node;
-    if (!string_at(rd, object, key, param, &node))
+    if (node == 0)
+        return true;
+    if (!is_string(rd, node))
         return false;
-    if (node != 0)
-        *ret = llm_text_at(rd->d, node);
+    *ret = llm_text_at(rd->d, node);
     return true;
 }
 
-bool reader_number(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                   struct slice *ret)
+bool reader_take_number(struct llm_reader *rd, uint32_t node, struct slice *ret)
 {
-    uint32_t node = reader_get(rd, object, key);
     if (node == 0)
         return true;
     if (json_type_at(rd->d, node) != JSON_NUMBER)
-        return reader_wrong_type(rd, param, "a number", node);
+        return is_wrong(rd, "a number", node);
     *ret = json_raw(rd->d, node);
     return true;
 }
 
-bool reader_integer(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                    int64_t *ret)
+bool reader_take_integer(struct llm_reader *rd, uint32_t node, int64_t *ret)
 {
-    uint32_t node = reader_get(rd, object, key);
-    return node == 0 || json_i64(rd->d, node, ret) ||
-           reader_wrong_type(rd, param, "an integer", node);
+    return node == 0 || json_i64(rd->d, node, ret) || is_wrong(rd, "an integer", node);
 }
 
-bool reader_flag(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                 int *ret)
+bool reader_take_flag(struct llm_reader *rd, uint32_t node, int *ret)
 {
-    uint32_t node = reader_get(rd, object, key);
     if (node == 0)
         return true;
     enum json_type t = json_type_at(rd->d, node);
     if (t != JSON_TRUE && t != JSON_FALSE)
-        return reader_wrong_type(rd, param, "a boolean", node);
+        return is_wrong(rd, "a boolean", node);
     *ret = t == JSON_TRUE;
     return true;
 }
@@ -157,33 +162,41 @@ void reader_json(struct llm_reader *rd, uint32_t object, const char *key, struct
         *ret = json_raw(rd->d, node);
 }
 
+void reader_schema(struct llm_reader *rd, uint32_t object, const char *key, struct llm_tool *t)
+{
+    uint32_t node = reader_get(rd, object, key);
+    if (node == 0)
+        return;
+    t->schema_json = json_raw(rd->d, node);
+    t->schema_typed =
+        json_type_at(rd->d, node) == JSON_OBJECT && json_get(rd->d, node, SLICE("type")) != 0;
+}
+
 static bool add_word(struct llm_reader *rd, struct llm_word ***tail, uint32_t node)
 {
     struct llm_word *w = arena_new(rd->a, struct llm_word);
     if (w == NULL)
-        return reader_no_memory(rd);
+        return is_wrong(rd, NULL, 0);
     w->word = json_string(rd->d, node, rd->a);
     if (w->word.p == NULL)
-        return reader_no_memory(rd);
+        return is_wrong(rd, NULL, 0);
     LLM_APPEND(*tail, w);
     return true;
 }
 
-bool reader_words(struct llm_reader *rd, uint32_t object, const char *key, const char *param,
-                  struct llm_word **ret)
+bool reader_take_words(struct llm_reader *rd, uint32_t node, struct llm_word **ret)
 {
     static const char expected[] = "a string or an array of strings";
-    uint32_t node = reader_get(rd, object, key);
     if (node == 0)
         return true;
     if (json_type_at(rd->d, node) == JSON_STRING)
         return add_word(rd, &ret, node);
     if (json_type_at(rd->d, node) != JSON_ARRAY)
-        return reader_wrong_type(rd, param, expected, node);
+        return is_wrong(rd, expected, node);
     for (uint32_t i = json_first(rd->d, node); i < json_end(rd->d, node);
          i = json_after(rd->d, i)) {
         if (json_type_at(rd->d, i) != JSON_STRING)
-            return reader_wrong_type(rd, param, expected, i);
+            return is_wrong(rd, expected, i);
         if (!add_word(rd, &ret, i))
             return false;
     }
@@ -212,8 +225,15 @@ bool reader_add_unknown(struct llm_reader *rd, struct slice name)
 
 static bool is_known(const struct llm_reader *rd, uint32_t key, const char *const *known)
 {
+    struct slice name = json_inner(rd->d, key);
+    if (unlikely(rd->d->nodes[key].escaped)) {
+        while (*known != NULL && !json_string_is(rd->d, key, slice_str(*known)))
+            known++;
+        return *known != NULL;
+    }
     for (; *known != NULL; known++) {
-        if (json_string_is(rd->d, key, slice_str(*known)))
+        if (name.n > 0 && **known == *name.p && strncmp(*known, name.p, name.n) == 0 &&
+            (*known)[name.n] == '\0')
             return true;
     }
     return false;

@@ -97,6 +97,7 @@ bool request_open(struct request_reader *rd, struct json_doc *d, struct json_par
     if (e != JSON_OK)
         return request_refuse(rd, "", "invalid_json", "invalid JSON at byte %u: %s",
                               (unsigned)d->error_at, json_error_text(e));
+    ret->doc = *d;
     return read_root(rd, lookup);
 }
 

@@ -157,7 +157,7 @@ static bool read_function(struct llm_reader *rd, uint32_t node, struct llm_tool 
     if (schema != 0 && json_type_at(rd->d, schema) != JSON_OBJECT)
         return reader_wrong_type(rd, reader_path(rd, "tools[%u].parameters", i), "an object",
                                  schema);
-    reader_json(rd, node, "parameters", &t->schema_json);
+    reader_schema(rd, node, "parameters", t);
     return need_name(rd, node, reader_path(rd, "tools[%u].name", i), &t->name) &&
            reader_text(rd, node, "description", reader_path(rd, "tools[%u].description", i),
                        &t->description) &&
@@ -497,7 +497,7 @@ bool responses_read_chat(struct json_parser *p, struct arena *a, const struct ll
     reader_init(&rd, &d, p, a, ret, ret_bad);
     if (r->pinned != NULL)
         return refuse_pinned(&rd, r->pinned);
-    enum json_error e = json_parse(p, r->body, 0, &d);
+    enum json_error e = reader_parse(p, r, &d);
     if (e == JSON_NO_MEMORY)
         return reader_no_memory(&rd);
     if (e != JSON_OK)

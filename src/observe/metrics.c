@@ -33,6 +33,7 @@ static unsigned label_values(enum metric_label l)
     case LABEL_STATUS: return METRIC_STATUSES_N;
     case LABEL_TYPE: return METRIC_TOKEN_TYPES_N;
     case LABEL_OUTCOME: return METRIC_OUTCOMES_N;
+    case LABEL_LIMIT: return METRIC_LIMITS_N;
     default: return 1;
     }
 }
@@ -115,8 +116,9 @@ enum metric_status metric_status_of(unsigned status)
 
 static const char *label_name(enum metric_label l)
 {
-    static const char *const names[] = {NULL,     "status", "type",   "outcome",
-                                        "worker", "engine", "listen", "version"};
+    static const char *const names[] = {NULL,      "status", "type",    "outcome",
+                                        "limit",   "worker", "engine",  "listen",
+                                        "version", "scope",  "use_case"};
     return names[l];
 }
 
@@ -128,11 +130,13 @@ static const char *label_value(enum metric_label l, unsigned sub)
 #define X(id, name) name,
     static const char *const types[] = {METRIC_TOKEN_TYPES(X)};
     static const char *const outcomes[] = {METRIC_OUTCOMES(X)};
+    static const char *const limits[] = {METRIC_LIMITS(X)};
 #undef X
     switch (l) {
     case LABEL_STATUS: return statuses[sub];
     case LABEL_TYPE: return types[sub];
     case LABEL_OUTCOME: return outcomes[sub];
+    case LABEL_LIMIT: return limits[sub];
     default: return "";
     }
 }
@@ -298,6 +302,17 @@ void metric_put_sample(struct buf *out, enum metric_sampled m, struct slice labe
     put_sample(out, &sampled_rows[m], label, number);
 }
 
+void metric_put_model_sample(struct buf *out, enum metric_sampled m, uint32_t model,
+                             struct slice label, double number)
+{
+    const struct row *r = &sampled_rows[m];
+    buf_printf(out, "%s{", r->name);
+    put_label(out, "model", metric_model_name(model));
+    buf_char(out, ',');
+    put_label(out, label_name(r->label), label);
+    buf_printf(out, "} %.17g\n", number);
+}
+
 void metric_put(struct buf *out, enum metric_sampled m, double number)
 {
     put_header(out, &sampled_rows[m]);
@@ -391,6 +406,7 @@ void metric_render(struct buf *out)
 static void put_reference(struct buf *out, const struct row *r, bool by_model)
 {
     const char *label = label_name(r->label);
+    by_model = by_model || r->label == LABEL_USE_CASE;
     const char *comma = by_model && label != NULL ? ", " : "";
     buf_printf(out, "| `%s` | %s | %s%s%s | %s |\n", r->name, kind_name(r->kind),
                by_model ? "model" : "", comma, label ? label : "", r->help);

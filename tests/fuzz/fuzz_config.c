@@ -48,6 +48,30 @@ static bool read_once(struct slice text, struct buf *out)
     return c != NULL;
 }
 
+/* The same text as what an issued key may. */
+static void read_key(struct slice text)
+{
+    const struct config_options options = {
+        .env = variable, .types = types, .types_n = ARRAY_LEN(types)};
+    static const char around[] = "providers: {openai: {type: openai}}\n"
+                                 "models: {chat: {targets: [openai/x]}}\n"
+                                 "plans: {free: {limits: {budget: {day: 5}}, models: [chat]}}\n"
+                                 "teams: {search: {limits: {requests_per_minute: 50}}}\n";
+    struct config_key key = {.max_tokens = 77};
+    struct arena a;
+    struct buf out;
+    buf_init(&out, (size_t)64 << 20);
+    arena_init(&a, NULL, (size_t)64 << 20);
+    struct config *c = config_parse(SLICE(around), "around", &options, &out);
+    REQUIRE(c != NULL && out.n == 0);
+    if (!config_parse_key(text, "key", c, &key, &a, &out))
+        REQUIRE(out.n > 0 && key.max_tokens == 77);
+    REQUIRE(out.n == 0 || memmem(out.p, out.n, secret, sizeof secret - 1) == NULL);
+    config_free(c);
+    arena_reset(&a);
+    buf_done(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = slice_of((const char *)data, size);
@@ -60,5 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(first.n == 0 || memmem(first.p, first.n, secret, sizeof secret - 1) == NULL);
     buf_done(&first);
     buf_done(&second);
+    read_key(text);
     return 0;
 }

@@ -108,10 +108,10 @@ static void fill_model(struct gw_snapshot *s, unsigned i)
 static void fill_rest(struct gw_snapshot *s)
 {
     struct gw_key *key = of_arena(s, sizeof *key);
-    key->name = SLICE("team");
-    ASSERT(hash_sha256(SLICE("sk-good"), key->digest));
-    ASSERT(strmap_init(&s->keys, &s->arena, 1));
-    ASSERT(strmap_add(&s->keys, slice_of((char *)key->digest, SHA256_BYTES), key));
+    uint8_t digest[SHA256_BYTES];
+    key->scope = (struct gw_scope){.name = SLICE("team"), .kind = SCOPE_KEY};
+    ASSERT(hash_sha256(SLICE("sk-good"), digest));
+    ASSERT(gw_key_ring_put(s->keys, digest, key, 0));
     s->wants_client_key = true;
     s->passthrough = of_arena(s, 2 * sizeof *s->passthrough);
     s->passthrough[0] =
@@ -182,7 +182,9 @@ struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
     gate_set_limits(w->house, 1, 2);
     gate_set_state(w->tiny, GATE_OPEN, 1, 2);
     struct gw_snapshot *s = snapshot_new(w, edit);
+    w->limits = mem_must(limit_registry_new(100));
     struct gateway_config config = {.workers = workers,
+                                    .limits = w->limits,
                                     .listen = &listen,
                                     .listen_n = 1,
                                     .connections = 1000,
@@ -224,6 +226,7 @@ void world_stop(struct world *w)
 void world_free(struct world *w)
 {
     world_stop(w);
+    limit_registry_free(w->limits);
     CHECK_EQ_I64(w->house->refs, 1);
     CHECK_EQ_I64(w->tiny->refs, 1);
     gate_unref(w->house);

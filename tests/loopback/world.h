@@ -33,6 +33,7 @@ typedef void snapshot_edit_fn(struct gw_snapshot *s);
 
 struct world {
     struct gateway *gateway;
+    struct limit_registry *limits;
     struct worker *worker;
     struct net_loop *loop;
     struct upstream *up[PROVIDERS_N];

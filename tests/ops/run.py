@@ -19,7 +19,7 @@ sys.path.append(str(HERE.parent / "matrix"))  # its formats, behind modules of t
 import cases  # noqa: E402
 import harness  # noqa: E402
 
-MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "limit_cases", "egress_cases",
+MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "key_cases", "limit_cases", "egress_cases",
            "credential_cases", "dialect_fault_cases", "job_cases")
 
 

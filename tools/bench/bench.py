@@ -95,7 +95,11 @@ CPU_GROUPS = {
 }
 # Rows of `translate`: a group, its bar over the same requests untranslated, and what is compared.
 TRANSLATED = {"translate_event": ("stream_event", 3.0, "us"), "translate_300k": ("agent300k", 2.0, "x")}
-OTHER_ROWS = ["translate_event", "translate_300k", "latency", "idle", "idle_tls", "start", "size"]
+# Rows of `limits`: what is counted, and the bars for all threads and for the workers, if any.
+LIMITED = {"json_1k": 5.0, "stream_event": None}
+LIMITED_WORKERS = 3.0
+WORKER_THREADS = "weir-worker"
+OTHER_ROWS = ["limits", "translate_event", "translate_300k", "latency", "idle", "idle_tls", "start", "size"]
 QUICK_ROWS = ["json_1k", "stream_event", "tls_json", "agent300k", "latency", "start", "size"]
 
 
@@ -144,6 +148,7 @@ class Bench:
         before = mock.counts()["requests"]
         proxy = target.pids() if target.name != "direct" else []
         used = machine.cpu_seconds(proxy)
+        workers = machine.cpu_seconds(proxy, WORKER_THREADS)
         strangers = machine.Strangers(self.place.proxy_core)
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s,
                               preexec_fn=self.on_load_core)
@@ -159,7 +164,9 @@ class Bench:
             raise Failure(f"{target.name}: {result['requests_total']} answers, but only {reached} "
                           "requests reached the upstream")
         target.forwarded += result["requests_total"]
-        return {**result, "strangers": share}
+        workers = machine.cpu_seconds(proxy, WORKER_THREADS) - workers
+        return {**result, "strangers": share,
+                "workers_per_request_us": 1e6 * workers / max(1, result["requests_total"])}
 
     def measure(self, target, mock, group, connections, rate, seconds=None, warmup=None):
         """One run, repeated while others disturb it."""
@@ -299,6 +306,33 @@ class Bench:
 
     def translate_300k(self, key):
         self.translate(key)
+
+    # ---- limits, prices, ledger ----
+
+    def limits(self, _):
+        """Everything that can be limited and counted, beside Weir with a key alone, or beside the
+        build of --before, which may know nothing of limits and ledger."""
+        for key, bar in LIMITED.items():
+            group = CPU_GROUPS[key]
+            say(f"limits: {group.title}, with every limit, price and budget")
+            mock = Mock(self.place, False)
+            targets = {}
+            try:
+                targets["plain"] = start_weir(self.place, mock, False, binary=self.args.before)
+                targets["limits"] = start_weir(self.place, mock, False, everything=True)
+                capacity = self.capacity(targets["plain"], mock, group)
+                if group.stream:
+                    mock.set(interval_us=round(1e6 * stream_interval_s(capacity, "70")),
+                             events=EVENTS, idle=0)
+                results = self.rounds(targets, lambda target: self.measure_point(
+                    target, mock, group, capacity, "70"))
+            finally:
+                stop_all(targets)
+                mock.stop()
+            self.rows.append(limited_row(f"limits_{key}", results, "cpu_per_unit_us", bar))
+            if not group.stream:
+                self.rows.append(limited_row(f"limits_{key}_workers", results,
+                                             "workers_per_request_us", LIMITED_WORKERS))
 
     # ---- latency ----
 
@@ -459,6 +493,19 @@ def translated_row(key, wire, results, bar, unit):
     return row
 
 
+def limited_row(name, results, field, bar):
+    row = Row(name, "us CPU")
+    plain = [run[field] for run in results["plain"]]
+    limited = [run[field] for run in results["limits"]]
+    row.values = {"weir": stats.Estimate(limited)}
+    row.note = f"without limits {stats.Estimate(plain).show()} us"
+    above = stats.difference(limited, plain)
+    row.compared = f"without limits + {above.show()}"
+    row.target = f"<= + {bar:g}" if bar is not None else "-"
+    row.judge([(above, bar)] if bar is not None else [])
+    return row
+
+
 def latency_row(field, results):
     row = Row("latency_" + field.removesuffix("_us"), "us added")
     base = [run[field] for run in results["direct"]]
@@ -538,6 +585,7 @@ def parse_args():
     parser.add_argument("--tools", required=True,
                         help="folder with the built floor, benchmock and benchload")
     parser.add_argument("--nginx", help="the nginx binary (default: the one in PATH)")
+    parser.add_argument("--before", help="another weir binary, beside which `limits` is measured")
     parser.add_argument("--rows", help="some of " + ",".join(rows))
     parser.add_argument("--points", help="some of " + ",".join(POINTS))
     parser.add_argument("--pairs", type=int, help="rounds per row (7; quick: 3)")

@@ -72,10 +72,18 @@ def tree(pid):
     return pids
 
 
-def cpu_seconds(pids):
+def thread_name(pid, task):
+    with open(f"/proc/{pid}/task/{task}/comm") as file:
+        return file.read().strip()
+
+
+def cpu_seconds(pids, threads=""):
+    """Of their threads, or of those whose names begin so."""
     total = 0
     for pid in pids:
         for task in os.listdir(f"/proc/{pid}/task"):
+            if threads and not thread_name(pid, task).startswith(threads):
+                continue
             with open(f"/proc/{pid}/task/{task}/schedstat") as file:
                 total += int(file.read().split()[0])
     return total / 1e9

@@ -251,13 +251,32 @@ WIRES = {"openai": ("openai-compatible", "/v1"), "anthropic": ("anthropic", "/v1
          "bedrock": ("bedrock", ""), "cohere": ("cohere", "/v2")}
 
 
-def weir_config(place, mock, tls, port, folder, wire):
+# What `limits` measures: everything that has a limit has all of them, none of which is ever reached.
+ALL_LIMITS = ("{requests_per_minute: 1000000000, tokens_per_minute: 1000000000000, "
+              "input_tokens_per_minute: 1000000000000, output_tokens_per_minute: 1000000000000, "
+              "concurrency: 100000, budget: {hour: 1000000, day: 1000000, week: 1000000, "
+              "month: 1000000}}")
+EVERYTHING = ["organisations:",
+              f"  acme: {{limits: {ALL_LIMITS}}}",
+              "plans:",
+              f"  premium: {{limits: {ALL_LIMITS}, user_limits: {ALL_LIMITS}}}",
+              "teams:",
+              f"  search: {{organisation: acme, plan: premium, limits: {ALL_LIMITS}}}",
+              "use_cases:",
+              "  summaries: {owner: jane@example.com, data_class: internal, "
+              f"limits: {ALL_LIMITS}}}",
+              "prices:",
+              '  "mock/*": {input: 2.50, output: 10, cached: 1.25}']
+
+
+def weir_config(place, mock, tls, port, folder, wire, everything=False):
     """The one place that knows how Weir is configured for the measurements."""
     kind, base = WIRES[wire]
     more = ", region: eu-west-1" if kind == "bedrock" else ""
     scheme = "https" if tls else "http"
     host = "localhost" if tls else "127.0.0.1"
     listen = f"127.0.0.1:{port}"
+    owner = ", team: search, use_case: summaries, user: jane" if everything else ""
     lines = [f"listen: {listen}"]
     if tls:
         lines = [f"listen: {{address: {listen}, tls: {{cert: {place.cert}, key: {place.key}}}}}",
@@ -267,26 +286,30 @@ def weir_config(place, mock, tls, port, folder, wire):
               f"log: {{access: {folder}/access.log}}",
               "auth: keys",
               "keys:",
-              f"  bench: {{secret: {KEY}}}",
+              f"  bench: {{secret: {KEY}{owner}}}",
               "providers:",
               f"  mock: {{type: {kind}, url: \"{scheme}://{host}:{mock.port}{base}\", "
               f"api_key: x{more}}}",
               "models:",
-              "  bench: {targets: [{use: mock/bench}]}"]
+              "  bench: {targets: [{use: mock/bench}]"
+              + (f", limits: {ALL_LIMITS}}}" if everything else "}")]
+    lines += EVERYTHING if everything else []
     return "\n".join(lines) + "\n"
 
 
-def start_weir(place, mock, tls, wire="openai"):
+def start_weir(place, mock, tls, wire="openai", everything=False, binary=None):
+    """`everything`: with every limit and price; `binary`: another build."""
     name = "weir-tls" if tls else "weir" if wire == "openai" else f"weir-{wire}"
+    name += "-limits" if everything else ""
     folder = os.path.join(place.folder, name)
     os.makedirs(folder, exist_ok=True)
     port = machine.free_port()
     path = os.path.join(folder, "weir.yaml")
     with open(path, "w") as config:
-        config.write(weir_config(place, mock, tls, port, folder, wire))
+        config.write(weir_config(place, mock, tls, port, folder, wire, everything))
     context = place.tls_context() if tls else None
     return Proxy(place, name,
-                 [place.weir, "serve", "--config", path], port,
+                 [binary or place.weir, "serve", "--config", path], port,
                  lambda: machine.http_status(port, "/livez", context) == 200,
                  access_log=os.path.join(folder, "access.log"))
 

@@ -4,7 +4,8 @@
 set -eu
 
 build_packages="cmake ninja-build pkg-config gcc g++ libc6-dev libuv1-dev libc-ares-dev libssl-dev
-  libsimdjson-dev libyaml-dev zlib1g-dev libzstd-dev"
+  libsimdjson-dev libyaml-dev zlib1g-dev libzstd-dev
+  libsqlite3-dev"
 engine_packages="curl python3 python3-venv python3-pip git"
 test_packages="python3 python3-venv python3-yaml nodejs npm node-llhttp openssl procps prometheus"
 check_packages="clang clang-14 clang-format clang-tidy"

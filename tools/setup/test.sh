@@ -42,6 +42,7 @@ suite scenarios python3 tests/scenario/run.py --weir $dev --jobs 3 --slack 3
 suite http-cases python3 tests/http/cases.py --weir $dev
 suite commands python3 tests/cli/run.py --weir $dev
 suite operations python3 tests/ops/run.py --weir $dev --slack 3
+suite books python3 tests/books/run.py --weir $dev --tools build/dev/tests/books --exchanges 20000 --self-check
 suite matrix python3 tests/matrix/run.py --weir $dev --check --slack 3
 suite deploy python3 tests/deploy/run.py --weir $dev
 suite sdk python3 tests/sdk/run.py --weir $dev

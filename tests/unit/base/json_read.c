@@ -422,6 +422,27 @@ TEST(parsers_are_apart)
     json_parser_free(NULL);
 }
 
+TEST(latest_document)
+{
+    struct json_parser *other = json_parser_new();
+    struct json_doc a = parse("{\"a\":1}"), b, bad, none = {.text = NULL};
+    CHECK(other != NULL);
+    CHECK(json_is_latest(parser, &a) && !json_is_latest(parser, &none));
+    CHECK(!json_is_latest(other, &a) && !json_is_latest(other, &none));
+    CHECK(json_parse(other, SLICE("[1]"), 0, &b) == JSON_OK);
+    CHECK(json_is_latest(other, &b) && json_is_latest(parser, &a));
+    CHECK(!json_is_latest(parser, &b) && !json_is_latest(other, &a));
+    CHECK(json_duplicate_key(parser, &a, 0) == 0 && json_is_latest(parser, &a));
+    CHECK(json_parse(other, SLICE("[1,"), 0, &bad) == JSON_BAD_SYNTAX);
+    CHECK(!json_is_latest(other, &b) && !json_is_latest(other, &bad));
+    for (unsigned i = 0; i < 3000; i++) { /* no number comes twice */
+        CHECK(json_parse(other, SLICE("[1]"), 0, &b) == JSON_OK);
+        CHECK(json_is_latest(other, &b) && !json_is_latest(parser, &b));
+    }
+    CHECK(json_is_latest(parser, &a));
+    json_parser_free(other);
+}
+
 static void use_everything(void *arg)
 {
     struct slice *text = arg;

@@ -63,6 +63,14 @@ static void check_example(const char *before, const char *after, const struct co
     " resource surface api_version entra managed_identity token_scope project location publisher " \
     "credentials region profile access_key secret_key session_token body"
 
+/* What the examples of keys and their like refer to. */
+#define POLICY                                                                                     \
+    "providers: {openai: {type: openai, governance: {region: eu}}}\n"                              \
+    "engines: {small: {model: x}}\nmodels: {chat: {targets: [openai/x]}}\n"                        \
+    "organisations: {acme: {}}\nplans: {free: {limits: {concurrency: 5}}, premium: {}}\n"
+#define TEAM "teams: {search: {}}\nuse_cases: {summaries: {}}\n"
+#define RICH "limits: {budget: {month: 10000}}, "
+
 TEST(examples_of_sections)
 {
     static const struct {
@@ -70,18 +78,46 @@ TEST(examples_of_sections)
         const char *skip; /* rows that `before` or `after` hold, or that need a partner */
     } rows[] = {
         {"listen", "keys: {a: {secret: x}}\nlisten: {", "}", "tls"},
-        {"keys", "keys: {a: {", "}}", ""},
+        {"keys", "keys: {a: {", "}}",
+         "team organisation plan limits user_limits at_budget models providers regions networks "
+         "max_tokens expires disabled use_case user may_set priority"},
+        {"keys", POLICY TEAM "keys: {a: {secret: x, ", "}}", "secret sha256 at_budget"},
+        {"keys", POLICY TEAM "keys: {a: {secret: x, " RICH, "}}", "secret sha256 limits"},
+        {"plans",
+         "providers: {openai: {type: openai, governance: {region: eu}}}\n"
+         "engines: {small: {model: x}}\nmodels: {chat: {targets: [openai/x]}}\nplans: {a: {",
+         "}}", ""},
+        {"organisations", "organisations: {a: {", "}}", "at_budget"},
+        {"organisations",
+         "providers: {openai: {type: openai}}\nmodels: {chat: {targets: [openai/x]}}\n"
+         "organisations: {a: {" RICH,
+         "}}", "limits"},
+        {"teams", POLICY "teams: {a: {", "}}", "at_budget"},
+        {"teams", POLICY "teams: {a: {" RICH, "}}", "limits"},
+        {"use_cases", POLICY "use_cases: {a: {", "}}", "at_budget"},
+        {"use_cases", POLICY "use_cases: {a: {" RICH, "}}", "limits"},
+        {"users", POLICY "users: {", "}", ""},
+        {"prices", POLICY "prices: {\"openai/x\": {input: 1, output: 1, ", "}}", "input output"},
+        {"prices", POLICY "prices: {\"openai/x\": {output: 1, ", "}}",
+         "output cached cache_write request"},
+        {"prices", POLICY "prices: {\"openai/x\": {input: 1, ", "}}",
+         "input cached cache_write request"},
+        {"alerts", "alerts: {", "}", ""},
+        {"ledger", "ledger: {", "}", ""},
         {"admin", "admin: {", "}", "token tls"},
         {"log", "log: {", "}", ""},
         {"egress", "egress: {", "}", "client_cert client_key"},
         {"cors", "cors: {", "}", ""},
         {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
-         "type url client_cert client_key" CLOUD_KEYS},
+         "type url client_cert client_key replicas" CLOUD_KEYS},
         {"providers", "providers: {a: {type: vllm, ", "}}",
          "type api_key headers models drop_unsupported refuse_unsupported timeouts sni ca_file "
-         "client_cert client_key "
+         "client_cert client_key replicas cost_per_hour governance "
          "proxy" CLOUD_KEYS},
-        {"engines", "engines: {a: {", "}}", "binary args timeouts"},
+        {"providers", "providers: {a: {type: bare, cost_per_hour: 1, ", "}}",
+         "type url api_key headers models drop_unsupported refuse_unsupported timeouts sni ca_file "
+         "client_cert client_key cost_per_hour governance proxy" CLOUD_KEYS},
+        {"engines", "engines: {a: {", "}}", "binary args timeouts cost_per_hour"},
         {"engines", "engines: {a: {model: x, ", "}}", "model"},
         {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{to: openai, ", "}]",
          "to"},
@@ -169,7 +205,8 @@ static void check_section(const struct config_section *sec, int depth)
     for (size_t i = 0; i < sec->rows_n; i++) {
         const struct config_row *row = &sec->rows[i];
         bool list = row->type == ROW_NAMED || row->type == ROW_SECTIONS;
-        bool number = row->type == ROW_INT || row->type == ROW_SIZE || row->type == ROW_DURATION;
+        bool number = row->type == ROW_INT || row->type == ROW_SIZE || row->type == ROW_DURATION ||
+                      row->type == ROW_MONEY || row->type == ROW_PERCENT;
         check_note("%s.%s", sec->title, row->key);
         CHECK(row->help != NULL && row->help[strlen(row->help) - 1] == '.');
         CHECK((row->type == ROW_WORD) == (row->words != NULL));

@@ -45,6 +45,9 @@ static inline void buf_char(struct buf *b, char c)
 /* A text of 256 bytes and more also needs room for its final NUL. */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_i64(struct buf *b, int64_t v);
+/* Nano-dollars as dollars, exact: "12", "0.50", "0.000125", "-3.20": at least two decimals where
+ * there are any. */
+void buf_money(struct buf *b, int64_t nano);
 
 static inline void buf_slice(struct buf *b, struct slice s)
 {

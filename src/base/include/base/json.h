@@ -51,6 +51,7 @@ struct json_doc {
     const struct json_node *nodes; /* nodes[0] is the root */
     uint32_t count;
     uint32_t error_at; /* byte offset of what was wrong */
+    uint64_t number;   /* of the parse, unlike any other's in this process; 0: there was none */
 };
 
 /* Scratch memory for one document at a time; one per thread. */
@@ -63,6 +64,10 @@ void json_parser_free(struct json_parser *p);
  * stage 1 finds: invalid UTF-8, a string without end or with a control character in it). */
 NODISCARD enum json_error json_parse(struct json_parser *p, struct slice text, unsigned flags,
                                      struct json_doc *ret);
+
+/* Whether `d` is what `p` has parsed last, so that it is valid still and need not be parsed again.
+ */
+bool json_is_latest(const struct json_parser *p, const struct json_doc *d);
 
 /* "invalid UTF-8" and the like, for messages. */
 const char *json_error_text(enum json_error e);
@@ -116,9 +121,15 @@ bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s);
 /* The text of a string: in place if it has no escapes, else a copy in `a` (.p NULL: no memory). */
 NODISCARD struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *a);
 
-/* Resolves the escapes of `inner` into `out`, which has room for inner.n bytes; returns the length.
- * A lone surrogate becomes U+FFFD. */
+/* Resolves the escapes of `inner` into `out`, which is apart from it and has room for inner.n bytes,
+ * all of which may be written; returns the length. A lone surrogate becomes U+FFFD. */
 size_t json_unescape(struct slice inner, char *out);
+
+/* What json_unescape gives, if that is itself an object in JSON that json_parse takes without flags
+ * and that has no key twice (of its own; those further in may): in one go, for a fraction of both.
+ * 0: it is none, or not plainly one (over 16 members, keys with escapes, JSON's own signs written
+ * as \u), which takes the two calls to tell. */
+size_t json_unwrap_object(struct slice inner, char *out);
 
 /* The value of member `key` of the object at `node`, or 0 (the root is no member). */
 uint32_t json_get(const struct json_doc *d, uint32_t node, struct slice key);

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
+#include "policy/limits.h"
 
 /* Where a value stands in the file, from 1 on; line 0: a default or an environment variable. */
 struct config_pos {
@@ -50,11 +51,117 @@ struct config_listener {
 /* Resolved: without `auth` and without keys, a listener on loopback alone means AUTH_NONE. */
 enum config_auth { AUTH_KEYS, AUTH_NONE };
 
+/* Limits of a scope. */
+struct config_scope_limits {
+    struct config_pos pos;
+    int64_t most[LIMIT_KINDS_N]; /* by enum limit_kind; -1: not given */
+    struct config_pos budget_pos;
+};
+
+/* What happens once a budget of the scope is used up to a share. */
+struct config_at_budget {
+    struct config_pos pos;
+    struct slice use;     /* alias or engine; absent: requests are refused at the whole budget */
+    int64_t from_percent; /* 1 to 100 */
+};
+
+/* Patterns that all have to fit; an absent list allows everything. */
+struct config_rights {
+    struct config_list models, providers, regions;
+};
+
+/* As enum gw_priority. */
+enum config_priority {
+    CONFIG_PRIORITY_UNSET = -1,
+    CONFIG_PRIORITY_LOW,
+    CONFIG_PRIORITY_NORMAL,
+    CONFIG_PRIORITY_HIGH
+};
+
+/* What keys and end users get where they have nothing of their own. */
+struct config_plan {
+    struct config_pos pos;
+    struct slice name;
+    struct config_scope_limits limits; /* of each key or user */
+    struct config_scope_limits user_limits;
+    struct config_rights rights;
+    int64_t max_tokens; /* of one answer; -1: not given */
+    enum config_priority priority;
+};
+
+struct config_organisation {
+    struct config_pos pos;
+    struct slice name;
+    struct config_scope_limits limits;
+    struct config_at_budget at_budget;
+};
+
+struct config_team {
+    struct config_pos pos;
+    struct slice name;
+    struct slice organisation, plan;
+    struct config_scope_limits limits;
+    struct config_at_budget at_budget;
+    struct config_rights rights;
+};
+
 struct config_key {
     struct config_pos pos;
     struct slice name;
     struct slice secret; /* one of these two */
     struct slice sha256; /* 64 hex digits */
+    struct slice team, organisation, plan;
+    struct config_scope_limits limits, user_limits;
+    struct config_at_budget at_budget;
+    struct config_rights rights;
+    struct config_list networks;
+    int64_t max_tokens; /* of one answer; -1: not given */
+    int64_t expires_ns; /* wall clock; 0: never */
+    bool disabled;
+    struct slice use_case, user;
+    struct config_list may_set; /* "user", "use_case"; not "user" where `user` is given */
+    enum config_priority priority;
+};
+
+struct config_use_case {
+    struct config_pos pos;
+    struct slice name;
+    struct slice owner;
+    int data_class; /* 0 public, 1 internal, 2 confidential, 3 restricted; -1: not given */
+    struct config_scope_limits limits;
+    struct config_at_budget at_budget;
+};
+
+/* End users of keys that say nothing about them. */
+struct config_users {
+    struct config_pos pos;
+    struct slice plan;
+    int64_t cells; /* how many are counted apart at once */
+};
+
+/* Nano-dollars per million; -1: not given. */
+struct config_price {
+    struct config_pos pos;
+    struct slice pattern; /* "provider/model", '*' at the end */
+    int64_t input, output, cached, cache_write, request;
+};
+
+struct config_alerts {
+    struct config_pos pos;
+    struct config_list budgets; /* percent, as text, ascending in `percent` */
+    int64_t percent[8];
+    struct slice webhook; /* secret: may hold a token */
+};
+
+enum config_ledger_sync { LEDGER_SYNC_INTERVAL, LEDGER_SYNC_COMMIT };
+enum config_ledger_full { LEDGER_FULL_REFUSE, LEDGER_FULL_COUNT };
+
+struct config_ledger {
+    struct config_pos pos;
+    enum config_ledger_sync sync;
+    enum config_ledger_full when_full;
+    int64_t spool;                                                      /* rows of each worker */
+    int64_t keep_rows_ns, keep_minutes_ns, keep_hours_ns, keep_days_ns; /* 0: for ever */
 };
 
 enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -103,8 +210,11 @@ struct config_provider {
     struct slice sni; /* TLS server name when it differs from the URL's host */
     struct slice ca_file, client_cert, client_key, proxy; /* instead of egress' */
     int64_t max_connections;                              /* process-wide; 0: no cap */
-    int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
-    int64_t queue;        /* requests that may wait for a place; 0 without max_inflight */
+    int64_t max_inflight;         /* requests at once, process-wide; 0: no cap */
+    int64_t queue;                /* requests that may wait for a place; 0 without max_inflight */
+    int64_t cost_per_hour;        /* of one replica, in nano-dollars; -1: it is paid by use */
+    int64_t replicas;             /* 1 or more where cost_per_hour is given, else -1 */
+    struct slice governed_region; /* governance.region */
 };
 
 struct config_engine {
@@ -118,6 +228,7 @@ struct config_engine {
     int64_t start_timeout_ns; /* without any progress */
     int64_t drain_ns;         /* how long a stop waits for open requests */
     int64_t queue;            /* requests held while it starts or is full */
+    int64_t cost_per_hour;    /* nano-dollars; -1: not given */
     struct config_timeouts timeouts;
 };
 
@@ -131,6 +242,7 @@ struct config_model {
     struct slice name;
     struct config_target *targets, *fallback; /* tried in this order */
     size_t targets_n, fallback_n;
+    struct config_scope_limits limits;
 };
 
 /* A path of a provider that is handed through as it is. */
@@ -165,7 +277,22 @@ struct config {
     struct config_pos auth_pos;
     struct config_key *keys;
     size_t keys_n;
-    struct slice admin_listen, admin_token;
+    struct slice timezone; /* of budget periods; "UTC" by default */
+    struct config_plan *plans;
+    size_t plans_n;
+    struct config_organisation *organisations;
+    size_t organisations_n;
+    struct config_team *teams;
+    size_t teams_n;
+    struct config_use_case *use_cases;
+    size_t use_cases_n;
+    struct config_users users;
+    struct config_price *prices; /* in the order of the file: the first that fits counts */
+    size_t prices_n;
+    struct config_alerts alerts;
+    struct config_ledger ledger;
+    struct slice admin_listen;
+    struct slice admin_token, operator_token, viewer_token; /* secrets */
     struct config_tls admin_tls;
     struct config_pos admin_pos;
     struct slice metrics_listen;
@@ -240,6 +367,14 @@ NODISCARD bool config_find(config_getenv *env, char *out, size_t size);
  * All mistakes are appended to `errors`; with any, nothing is set. Not for use beside other
  * threads. */
 NODISCARD bool config_env_file(const char *path, struct buf *errors);
+
+/* Reads one key from YAML (or JSON, which is YAML): a map as below `keys.<name>`, but without
+ * `secret` and `sha256`. Plans, teams and what else it names are those of `c`, and all checks of
+ * a key in the file apply. Variables are not expanded. Text lives in `a`. Mistakes are appended to
+ * `errors`, one line each, "NAME:1:12: unknown plan ..."; false: there were some (warnings alone
+ * are none), and `*ret` is untouched. */
+NODISCARD bool config_parse_key(struct slice yaml, const char *name, const struct config *c,
+                                struct config_key *ret, struct arena *a, struct buf *errors);
 
 /* NULL is fine. */
 void config_free(struct config *c);

@@ -22,6 +22,20 @@
     X(NO_KEY, 401, T_REQUEST, "missing_api_key", NO,                                               \
       "You didn't provide an API key. Send it as `Authorization: Bearer KEY`.")                    \
     X(BAD_KEY, 401, T_REQUEST, "invalid_api_key", NO, "Incorrect API key provided.")               \
+    X(NOT_YOURS, 403, T_REQUEST, "forbidden", NO,                                                  \
+      "This key may not say whom or what its requests are for.")                                   \
+    X(NETWORK, 403, T_REQUEST, "forbidden", NO, "This key may not be used from this network.")     \
+    X(MODEL_FORBIDDEN, 403, T_REQUEST, "model_not_allowed", NO, "This key may not use the model.") \
+    X(TARGET_FORBIDDEN, 403, T_REQUEST, "model_not_allowed", YES,                                  \
+      "This key may not use any provider that has the model.")                                     \
+    X(UNPRICED, 403, T_REQUEST, "price_unknown", YES,                                              \
+      "The price of this model is not known, and a budget limits what the request may cost.")      \
+    X(LIMIT_TOO_SMALL, 400, T_REQUEST, "limit_too_small", NO,                                      \
+      "The request asks for more than its limits can ever allow.")                                 \
+    X(RATE_LIMITED, 429, "rate_limit_error", "rate_limit_exceeded", NO, "Rate limit reached.")     \
+    X(BUDGET, 429, "insufficient_quota", "insufficient_quota", YES, "The budget is used up.")      \
+    X(LEDGER_FULL, 503, T_SERVER, "ledger_full", NO,                                               \
+      "What requests use cannot be written down at the moment. Try again shortly.")                \
     X(FORBIDDEN, 403, T_REQUEST, "forbidden", NO, "This is not allowed.")                          \
     X(NOT_FOUND, 404, T_REQUEST, "unknown_url", NO, "There is nothing at this path.")              \
     X(MODEL_NOT_FOUND, 404, T_REQUEST, "model_not_found", NO, "There is no such model.")           \

@@ -19,11 +19,18 @@ struct gateway_config {
     const struct gw_listen *listen;
     size_t listen_n;
     int64_t connections, connections_per_client, body_memory_bytes;
-    struct gw_snapshot *snapshot; /* a reference is taken */
+    struct gw_snapshot *snapshot;  /* a reference is taken */
+    struct limit_registry *limits; /* outlives the gateway */
+    struct ledger *ledger;         /* the same, with a lane for each worker; NULL: none */
+    int64_t wall_offset_ns;        /* of gateway_set_wall */
 };
 
 /* Starts the workers, which accept at once. NULL: no memory or no threads, see the log. */
 NODISCARD struct gateway *gateway_start(const struct gateway_config *config);
+
+/* Wall-clock time less monotonic time, for the times of rows: follows steps of the machine's clock
+ * slowly (policy/calendar.h). */
+void gateway_set_wall(struct gateway *g, int64_t offset_ns);
 
 /* All workers go over to `s`; requests that are under way finish with what they began with. */
 void gateway_install(struct gateway *g, struct gw_snapshot *s);

@@ -9,10 +9,14 @@
 #include "base/strmap.h"
 #include "gateway/credential.h"
 #include "gateway/gate.h"
+#include "gateway/identity.h"
 #include "llm/neutral.h"
 #include "net/addr.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "policy/estimate.h"
+#include "policy/hardware.h"
+#include "policy/price.h"
 
 /* Limits of an attempt's phases in nanoseconds; 0: none. X(id, configuration key, default, what) */
 #define GW_TIMEOUTS(X)                                                                             \
@@ -48,6 +52,11 @@ struct gw_provider {
     struct slice fields; /* complete lines for every request; in the snapshot's secret box */
     struct gw_credential *credential; /* a reference, or NULL: fixed fields */
     struct slice region, api_version;
+    struct slice place; /* region that keys may be bound to: governance's, else its own */
+    int64_t hour_nano;  /* what an hour of its hardware costs; 0: it is paid by use */
+    const struct price *price_own; /* configured for all of its models, or NULL */
+    struct hardware *hardware;     /* registry; NULL unless it is paid by the hour */
+    uint32_t ledger_id;
     unsigned char lack[FEATURES_N]; /* enum llm_lack: what becomes of what it cannot do */
     struct gw_timeouts timeouts;
     struct slice *models; /* names it is known to have */
@@ -57,21 +66,20 @@ struct gw_provider {
 /* One model at one provider. */
 struct gw_target {
     struct gw_provider *provider;
-    struct slice model; /* the name there */
-    struct slice label; /* "provider/model" */
+    struct slice model;        /* the name there */
+    struct slice label;        /* "provider/model" */
+    const struct price *price; /* NULL: not known */
+    struct estimate *estimate; /* registry */
+    uint32_t ledger_id;        /* of the model there */
 };
 
 /* What a client may ask for: an alias, or an engine by its name. */
 struct gw_model {
     struct slice name;
     uint32_t metric_id;
+    struct gw_scope scope;
     struct gw_target *targets; /* in order of preference */
     size_t targets_n;
-};
-
-struct gw_key {
-    struct slice name;
-    uint8_t digest[SHA256_BYTES];
 };
 
 struct gw_passthrough {
@@ -91,8 +99,19 @@ struct gw_snapshot {
     struct arena arena;
     uint64_t version;
     bool auth_keys;
-    bool wants_client_key;   /* some provider uses the client's own credential */
-    struct strmap keys;      /* digest (32 bytes) -> gw_key */
+    bool wants_client_key; /* some provider uses the client's own credential */
+    struct gw_key_ring *keys;
+    struct strmap use_cases; /* name -> gw_use_case */
+    struct gw_scope *organisations, *teams;
+    struct gw_use_case *use_case_list;
+    size_t organisations_n, teams_n, use_cases_n;
+    const struct limit_set *user_set; /* of end users whose keys say nothing of it; NULL: none */
+    struct price_book *prices;
+    struct price_override { /* of the configuration; the first pattern that fits "provider/model" */
+        struct slice pattern;
+        struct price price;
+    } * price_overrides;
+    size_t price_overrides_n;
     struct strmap models;    /* name -> gw_model */
     struct strmap providers; /* name -> gw_provider */
     struct secret_box *secrets;
@@ -120,6 +139,10 @@ NODISCARD struct gw_snapshot *gw_snapshot_new(void);
 struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
 /* Frees the snapshot and drops its references to upstreams, gates and certificates. */
 void gw_snapshot_unref(struct gw_snapshot *s);
+
+/* Fills in what `t` is known to cost and what its answers are like, from its provider, label and
+ * model: overrides of the configuration go before the price table. */
+void gw_target_complete(const struct gw_snapshot *s, struct gw_target *t);
 
 /* May clients ask for that model of that provider by name? */
 bool gw_exposes(const struct gw_snapshot *s, struct slice provider, struct slice model);

@@ -25,6 +25,9 @@ static inline struct llm_text llm_text_at(const struct json_doc *d, uint32_t nod
 NODISCARD struct llm_text llm_text_of(struct arena *a, struct slice plain);
 /* The text without escapes; .p is NULL without memory, or for an absent text. */
 NODISCARD struct slice llm_text_plain(struct arena *a, struct llm_text t);
+/* The text without escapes where it is plainly an object in JSON, whose own keys differ; .p NULL:
+ * it has to be parsed to tell, or there is no memory. See json_unwrap_object. */
+NODISCARD struct slice llm_text_object(struct arena *a, struct llm_text t);
 void jw_text(struct json_writer *w, struct llm_text t);
 /* A provider's JSON on one line: a line break, which stands between values only, would end an
  * event's data. */
@@ -190,6 +193,7 @@ struct llm_tool {
     struct slice name;
     struct llm_text description;
     struct slice schema_json; /* FUNCTION: JSON Schema of the arguments; empty: none */
+    bool schema_typed;        /* it is known to be an object with a member `type` */
     int strict;               /* 0, 1; -1: not said */
     struct slice format_json; /* CUSTOM: OpenAI's `format`, or empty */
     struct slice native_json; /* HOSTED: the tool in the wire of `family` */

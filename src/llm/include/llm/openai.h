@@ -50,9 +50,11 @@ struct llm_range {
 
 struct llm_request {
     enum llm_op op;
-    struct slice body;  /* the JSON text; stays in place as long as the request */
-    struct slice model; /* escapes resolved */
-    struct slice user;  /* the client's name for the end user, escapes resolved; .p NULL: none */
+    struct slice body;   /* the JSON text; stays in place as long as the request */
+    struct json_doc doc; /* of the light reading; of use while the parser's latest */
+    struct slice model;  /* escapes resolved */
+    size_t bulk_bytes;   /* of the body: encoded images and files, which are no text */
+    struct slice user;   /* the client's name for the end user, escapes resolved; .p NULL: none */
     bool stream;
     bool wants_usage;   /* stream_options.include_usage is true */
     int64_t max_tokens; /* the client's bound on output, the larger if there are two; -1: none */

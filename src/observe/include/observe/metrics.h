@@ -43,6 +43,19 @@ enum metric_outcome {
         METRIC_OUTCOMES_N
 };
 
+/* Limits that refuse: policy/limits.h's kinds in their order, and what stands beside them. */
+#define METRIC_LIMITS(X)                                                                           \
+    X(REQUESTS, "requests_per_minute") X(INPUT, "input_tokens_per_minute")                         \
+    X(OUTPUT, "output_tokens_per_minute") X(TOKENS, "tokens_per_minute")                           \
+    X(CONCURRENCY, "concurrency") X(BUDGET_HOUR, "budget_hour") X(BUDGET_DAY, "budget_day")        \
+    X(BUDGET_WEEK, "budget_week") X(BUDGET_MONTH, "budget_month")
+enum metric_limit {
+#define X(id, name) METRIC_LIMIT_##id,
+    METRIC_LIMITS(X)
+#undef X
+        METRIC_LIMITS_N
+};
+
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 /* What a series is told apart by, beside the model. */
 enum metric_label {
@@ -50,10 +63,13 @@ enum metric_label {
     LABEL_STATUS,
     LABEL_TYPE,
     LABEL_OUTCOME,
+    LABEL_LIMIT,
     LABEL_WORKER,
     LABEL_ENGINE,
     LABEL_LISTEN,
     LABEL_VERSION,
+    LABEL_SCOPE,
+    LABEL_USE_CASE, /* beside the model */
 };
 
 #define METRIC_BUCKETS 16 /* bounds of every histogram; +Inf comes on top */
@@ -74,7 +90,15 @@ enum metric_label {
     X(QUEUED, "llm_queue_depth", GAUGE, NONE, 1, "Requests waiting for a place at their target")   \
     X(ATTEMPTS, "weir_attempts_total", COUNTER, OUTCOME, 1, "Attempts at upstreams by outcome")    \
     X(FALLBACKS, "weir_fallbacks_total", COUNTER, NONE, 1,                                         \
-      "Requests that were answered by another target than their first")
+      "Requests that were answered by another target than their first")                            \
+    X(LIMITED, "weir_limit_refusals_total", COUNTER, LIMIT, 1,                                     \
+      "Requests refused by a limit, by its kind")                                                  \
+    X(RESERVED, "weir_reserved_tokens_total", COUNTER, NONE, 1,                                    \
+      "Tokens reserved for attempts that were settled with the provider's figures")                \
+    X(SETTLED, "weir_settled_tokens_total", COUNTER, NONE, 1,                                      \
+      "Tokens that those attempts used in the end")                                                \
+    X(OVERRUN, "weir_overrun_tokens_total", COUNTER, NONE, 1,                                      \
+      "Tokens used above the reservation")
 
 /* Rows without labels, counted by threads. */
 #define METRICS_PLAIN(X)                                                                           \
@@ -87,7 +111,9 @@ enum metric_label {
     X(BODY_REFUSED, "weir_body_budget_refused_total", COUNTER, 1,                                  \
       "Requests refused because body memory was used up")                                          \
     X(LATE_GRANTS, "weir_late_grants_total", COUNTER, 1,                                           \
-      "Places given back because their request had left the queue")
+      "Places given back because their request had left the queue")                                \
+    X(DOWNGRADED, "weir_downgrades_total", COUNTER, 1,                                             \
+      "Requests that a budget sent to a cheaper alias")
 
 /* Rows that nobody counts: whoever knows them tells them at each scrape (metric_collector). */
 #define METRICS_SAMPLED(X)                                                                         \
@@ -112,6 +138,29 @@ enum metric_label {
     X(BUILD, "weir_build_info", GAUGE, VERSION, "Always 1; which Weir this is")                    \
     X(CERT_DAYS, "weir_tls_certificate_days_left", GAUGE, LISTEN,                                  \
       "Days until the certificate of a listener expires")                                          \
+    X(COST, "llm_cost_usd_total", COUNTER, USE_CASE,                                               \
+      "What answers cost, in dollars, as settled; unpriced ones are not in it")                    \
+    X(USE_CASE_TOKENS, "llm_use_case_tokens_total", COUNTER, USE_CASE,                             \
+      "Tokens, input and output together, by model and use case")                                  \
+    X(UNPRICED, "weir_unpriced_attempts_total", COUNTER, NONE,                                     \
+      "Attempts that used tokens whose price is not known")                                        \
+    X(LEDGER_ROWS, "weir_ledger_rows_total", COUNTER, NONE, "Rows written to the ledger")          \
+    X(LEDGER_SPOOL, "weir_ledger_spool_rows", GAUGE, NONE,                                         \
+      "Rows handed over that are not on disk yet")                                                 \
+    X(LEDGER_LOST, "weir_ledger_lost_total", COUNTER, NONE,                                        \
+      "Rows lost because the spool was full")                                                      \
+    X(LEDGER_UNTRACKED, "weir_ledger_untracked_total", COUNTER, NONE,                              \
+      "Attempts that a crash of the process would have forgotten")                                 \
+    X(LEDGER_CRASHED, "weir_ledger_crashed_rows", GAUGE, NONE,                                     \
+      "Attempts that the process before this one left open")                                       \
+    X(LEDGER_ERRORS, "weir_ledger_write_errors_total", COUNTER, NONE,                              \
+      "Writes to the ledger that failed and were tried again")                                     \
+    X(LEDGER_BYTES, "weir_ledger_segment_bytes", GAUGE, NONE, "Size of the ledger's segments")     \
+    X(LIMIT_USERS, "weir_limit_users", GAUGE, NONE, "End users that are counted apart")            \
+    X(LIMIT_USERS_SHARED, "weir_limit_users_shared_total", COUNTER, NONE,                          \
+      "Requests of end users beyond users.cells, which share one set of limits")                   \
+    X(BUDGET_USED, "weir_budget_used_ratio", GAUGE, SCOPE,                                         \
+      "Share of a budget that is used or reserved; the label is kind/name/period")                 \
     X(ENGINE_UP, "weir_engine_up", GAUGE, ENGINE, "1 while the engine answers requests")           \
     X(ENGINE_RESTARTS, "weir_engine_restarts_total", COUNTER, ENGINE,                              \
       "Starts of the engine after its first")                                                      \
@@ -162,6 +211,9 @@ void metric_collector(metric_collect_fn *fn, void *ctx);
 void metric_put_header(struct buf *out, enum metric_sampled m);
 /* One sample, with the value of the row's label (SLICE_NONE where it has none). */
 void metric_put_sample(struct buf *out, enum metric_sampled m, struct slice label, double number);
+/* One sample of a row that has a model too. */
+void metric_put_model_sample(struct buf *out, enum metric_sampled m, uint32_t model,
+                             struct slice label, double number);
 /* Both, for a row without a label. */
 void metric_put(struct buf *out, enum metric_sampled m, double number);
 

@@ -1,0 +1,97 @@
+/* Puts the reader, the alerts and the webhook together. */
+#include "reading.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+
+static bool post(void *ctx, int64_t id, struct slice json)
+{
+    return webhook_post(ctx, id, json);
+}
+
+static struct alert_log *open_log(const char *data_dir)
+{
+    char path[4096];
+    struct buf error;
+    struct alert_log *log = NULL;
+    int n = snprintf(path, sizeof path, "%s/alerts.db", data_dir);
+    buf_init(&error, 8192);
+    if (n > 0 && (size_t)n < sizeof path)
+        log = alert_log_open(path, &error);
+    if (log == NULL)
+        log_event(LOG_ERROR, "budget.alert_log", "%.*s; alerts may be repeated after a restart",
+                  SLICE_ARG(buf_view(&error)));
+    buf_done(&error);
+    return log;
+}
+
+struct reading *reading_open(struct net_loop *loop, const char *data_dir,
+                             struct limit_registry *limits, struct key_store *keys,
+                             struct buf *error)
+{
+    char folder[4096];
+    struct reading *r = mem_calloc(1, sizeof *r);
+    int n = snprintf(folder, sizeof folder, "%s/ledger", data_dir);
+    if (r == NULL || n < 0 || (size_t)n >= sizeof folder) {
+        buf_lit(error, "out of memory");
+        mem_free(r);
+        return NULL;
+    }
+    r->limits = limits;
+    r->data_dir = mem_must(mem_strndup(data_dir, strlen(data_dir)));
+    r->wall_ns = clock_wall_ns();
+    r->usage = usage_open(folder, error);
+    if (r->usage == NULL) {
+        reading_close(r);
+        return NULL;
+    }
+    r->log = open_log(data_dir);
+    const struct alerts_links links = {.log = r->log, .usage = r->usage, .keys = keys};
+    r->alerts = alerts_new(&links);
+    r->webhook = r->alerts != NULL ? webhook_new(loop, alerts_sent, r->alerts) : NULL;
+    if (r->webhook == NULL) {
+        buf_lit(error, "out of memory");
+        reading_close(r);
+        return NULL;
+    }
+    alerts_set_sender(r->alerts, post, r->webhook);
+    return r;
+}
+
+void reading_close(struct reading *r)
+{
+    if (r == NULL)
+        return;
+    webhook_free(r->webhook);
+    alerts_free(r->alerts);
+    alert_log_close(r->log);
+    if (r->usage != NULL)
+        usage_close(r->usage);
+    mem_free(r->data_dir);
+    mem_free(r);
+}
+
+void reading_update(struct reading *r, const struct config *c)
+{
+    struct buf error;
+    buf_init(&error, 4096);
+    if (!webhook_set(r->webhook, &c->egress, c->alerts.webhook, &error))
+        log_event(LOG_ERROR, "webhook.unusable", "%.*s", SLICE_ARG(buf_view(&error)));
+    buf_done(&error);
+    if (!r->resent)
+        alerts_resend(r->alerts);
+    r->resent = true;
+}
+
+void reading_tick(struct reading *r, const struct config *c, const struct gw_snapshot *s,
+                  int64_t now_ns, int64_t wall_ns)
+{
+    r->wall_ns = wall_ns;
+    if (now_ns - r->ticked_ns < NS_PER_S && r->ticked_ns != 0)
+        return;
+    r->ticked_ns = now_ns;
+    alerts_tick(r->alerts, c, s, r->limits, now_ns, wall_ns);
+}

@@ -1,0 +1,140 @@
+/* Whom and what a request is for, and whether its key may ask that. */
+#include "admit.h"
+#include "worker.h"
+
+#define USER_MAX 256 /* bytes of an end user's name */
+
+static bool keep(struct exchange *x, struct slice value, struct slice *into)
+{
+    *into = value.n > 0 ? arena_copy(&x->arena, value) : SLICE_NONE;
+    return into->n == value.n;
+}
+
+bool identity_read_head(struct exchange *x, const struct http_head *h)
+{
+    return keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_USER)), &x->asked_user) &&
+           keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_USE_CASE)), &x->asked_use_case);
+}
+
+bool identity_network_fits(const struct exchange *x)
+{
+    const struct gw_key *k = x->key;
+    for (size_t i = 0; i < k->networks_n; i++) {
+        if (net_prefix_has(&k->networks[i], &x->peer))
+            return true;
+    }
+    return k->networks_n == 0;
+}
+
+static void add_scope(struct admission *ad, const struct gw_scope *s)
+{
+    if (s == NULL || s->live == NULL)
+        return;
+    ad->scope[ad->n] = s;
+    ad->use[ad->n] = (struct limit_use){s->live, &s->set};
+    ad->n++;
+}
+
+/* The use case: the key's own, or the one that it may name. */
+static enum gw_error find_use_case(struct exchange *x, struct admission *ad)
+{
+    const struct gw_key *k = x->key;
+    struct slice name = x->asked_use_case;
+    ad->use_case = k != NULL ? k->use_case : NULL;
+    if (name.n == 0 || (ad->use_case != NULL && slice_eq(ad->use_case->scope.name, name)))
+        return GW_OK;
+    if (k != NULL && !k->may_set_use_case)
+        return GW_NOT_YOURS;
+    ad->use_case = strmap_get(&x->snapshot->use_cases, name);
+    if (ad->use_case != NULL)
+        return GW_OK;
+    x->message = arena_printf(&x->arena, "There is no use case `%.*s`.", SLICE_ARG(name));
+    return GW_NOT_YOURS;
+}
+
+/* The end user. What the dialect's own field says is only a word to the provider where the key may
+ * not name users; Weir's header is refused then. */
+static enum gw_error find_user(struct exchange *x, struct admission *ad)
+{
+    const struct gw_key *k = x->key;
+    struct slice asked = x->asked_user;
+    bool may = k == NULL || k->may_set_user;
+    if (k != NULL && k->user.n > 0) {
+        ad->user = k->user;
+        return asked.n == 0 || slice_eq(asked, k->user) ? GW_OK : GW_NOT_YOURS;
+    }
+    if (asked.n > 0 && !may)
+        return GW_NOT_YOURS;
+    if (asked.n == 0 && may)
+        asked = x->request.user;
+    if (asked.n > USER_MAX || !utf8_valid(asked)) {
+        x->message = SLICE("The name of the end user is not valid.");
+        return GW_INVALID_BODY;
+    }
+    ad->user = arena_copy(&x->arena, asked); /* outlives the body */
+    return ad->user.n == asked.n ? GW_OK : GW_NO_MEMORY;
+}
+
+/* Users are told apart within their team, or within a key without one. */
+static struct slice user_owner(const struct exchange *x)
+{
+    const struct gw_key *k = x->key;
+    return k == NULL ? SLICE_NONE : k->team != NULL ? k->team->name : k->scope.name;
+}
+
+static void add_user(struct exchange *x, struct admission *ad)
+{
+    struct gateway *g = x->worker->gateway;
+    const struct gw_key *k = x->key;
+    if (ad->user.n == 0)
+        return;
+    ad->user_hash = g->config.ledger != NULL
+                        ? ledger_user_hash(g->config.ledger, user_owner(x), ad->user)
+                        : hash64(ad->user) ^ (hash64(user_owner(x)) | 1);
+    if (k == NULL || k->user_set == NULL)
+        return;
+    ad->user_scope = (struct gw_scope){
+        .name = ad->user,
+        .kind = SCOPE_USER,
+        .set = *k->user_set,
+        .live = limit_scope_user(g->config.limits, ad->user_hash, net_now(&x->worker->loop)),
+    };
+    add_scope(ad, &ad->user_scope);
+}
+
+enum gw_error identity_resolve(struct exchange *x)
+{
+    const struct gw_key *k = x->key;
+    struct admission *ad = arena_new(&x->arena, struct admission);
+    if (ad == NULL)
+        return GW_NO_MEMORY;
+    x->admission = ad;
+    for (unsigned i = 0; i < LIMIT_KINDS_N; i++)
+        ad->standing[i].most = LIMIT_NONE;
+    ad->prompt_bytes = (int64_t)(x->body.n - MIN_OF(x->request.bulk_bytes, x->body.n));
+    enum gw_error e = find_use_case(x, ad);
+    if (e == GW_OK)
+        e = find_user(x, ad);
+    if (e != GW_OK)
+        return e;
+    if (k != NULL) {
+        if (!gw_allows(k->models, k->models_n, x->request.model) && x->passthrough == NULL)
+            return GW_MODEL_FORBIDDEN;
+        add_scope(ad, k->organisation);
+        add_scope(ad, k->team);
+        add_scope(ad, &k->scope);
+    }
+    if (ad->use_case != NULL)
+        add_scope(ad, &ad->use_case->scope);
+    add_user(x, ad);
+    if (x->model != NULL)
+        add_scope(ad, &x->model->scope);
+    return GW_OK;
+}
+
+bool identity_target_fits(const struct exchange *x, const struct gw_target *t)
+{
+    const struct gw_key *k = x->key;
+    return k == NULL || (gw_allows(k->providers, k->providers_n, t->provider->name) &&
+                         gw_allows(k->regions, k->regions_n, t->provider->place));
+}

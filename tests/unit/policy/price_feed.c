@@ -1,0 +1,236 @@
+/* Public price data in Weir's format: rules for names, tiers, conditions, and what is left out. */
+#include "policy/price_feed.h"
+
+#include "check.h"
+#include "policy/price.h"
+
+#define OPENAI(models) "[{\"id\":\"openai\",\"models\":[" models "]}]"
+#define ID(id, rest)   "{\"id\":\"" id "\"," rest "}"
+#define PRICE(n)       "\"prices\":{\"input_mtok\":" n "}"
+
+static struct price_feed_result result;
+
+static struct price_book *convert(const char *data)
+{
+    struct buf out, why;
+    buf_init(&out, (size_t)1 << 20);
+    buf_init(&why, 1000);
+    struct price_book *b = NULL;
+    if (price_feed_convert(slice_str(data), SLICE("2026-11-21"), &out, &result, &why))
+        b = price_book_with(buf_view(&out), &why);
+    if (b == NULL)
+        check_fail(CHECK_AT("convert"), SLICE_FMT, SLICE_ARG(buf_view(&why)));
+    buf_done(&out);
+    buf_done(&why);
+    return b;
+}
+
+/* The input rate in dollars, -1: not known. */
+static int64_t rate_at(const struct price_book *b, const char *type, const char *model)
+{
+    const struct price *p = price_find(b, slice_str(type), slice_str(model));
+    return p != NULL ? p->tier[0].rate[PRICE_INPUT] / PRICE_PER_DOLLAR : -1;
+}
+
+TEST(feed_rules)
+{
+    struct price_book *b = convert(OPENAI(
+        ID("a", "\"match\":{\"equals\":\"A\"}," PRICE("1")) "," ID("b", "\"match\":{\"or\":[{"
+                                                                        "\"starts_with\":\"b-\"},{"
+                                                                        "\"ends_with\":\"-b\"}]}"
+                                                                        "," PRICE("2")) "," ID(
+            "c",
+            "\"match\":{\"contains\":\"mid\"}," PRICE(
+                "3")) "," ID("d",
+                             "\"match\":{\"regex\":\"^d\\\\.1-\\\\d{4}-\\\\d{2}$\"}," PRICE(
+                                 "4")) "," ID("e",
+                                              "\"match\":{\"regex\":\"^e-\\\\d\"}," PRICE(
+                                                  "5")) "," ID("f",
+                                                               "\"match\":{\"and\":[{\"starts_"
+                                                               "with\":\"f\"},{\"regex\":\"^(?!.*-["
+                                                               "tT][tT][sS](?:$|-))\"}]}," PRICE(
+                                                                   "6"))));
+    static const struct {
+        const char *name;
+        int64_t rate;
+    } rows[] = {
+        {"a", 1},      {"A", 1},     {"aa", -1},         {"b-x", 2},          {"x-b", 2},
+        {"xmidx", 3},  {"b-mid", 2}, {"d.1-2026-01", 4}, {"dx1-2026-01", -1}, {"d.1-2026-011", -1},
+        {"e-1x", 5},   {"e-x", -1},  {"f-pro", 6},       {"f-tts", -1},       {"f-TTS-x", -1},
+        {"f-ttsx", 6},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_note("%s", rows[i].name);
+        CHECK_EQ_I64(rate_at(b, "openai", rows[i].name), rows[i].rate);
+    }
+    CHECK_EQ_U64(result.models, 6);
+    CHECK_EQ_U64(result.rules, 0);
+    price_book_unref(b);
+}
+
+/* The first model in order has a name, although exact names are looked up first. */
+TEST(feed_order)
+{
+    struct price_book *b =
+        convert(OPENAI(ID("one", "\"match\":{\"starts_with\":\"gpt-\"}," PRICE("1")) "," ID(
+            "two", "\"match\":{\"or\":[{\"equals\":\"gpt-4\"},{\"equals\":\"x\"}]}," PRICE(
+                       "2")) "," ID("three", "\"match\":{\"equals\":\"X\"}," PRICE("3"))));
+    CHECK_EQ_I64(rate_at(b, "openai", "gpt-4"), 1);
+    CHECK_EQ_I64(rate_at(b, "openai", "x"), 2);
+    CHECK_EQ_I64(rate_at(b, "openai", "three"), -1); /* an id is no name */
+    price_book_unref(b);
+}
+
+TEST(feed_leaves_out_what_it_does_not_know)
+{
+    struct price_book *b =
+        convert(OPENAI(ID("one", "\"match\":{\"or\":[{\"regex\":\"^a(b|c)$\"},{\"equals\":\"a\"}]}"
+                                 "," PRICE("1")) "," ID("two", "\"match\":{\"and\":[{\"contains\":"
+                                                               "\"p\"},{\"contains\":\"q\"}]}"
+                                                               "," PRICE("2")) "," ID(
+            "three", "\"match\":{\"soundex\":\"s\"}," PRICE(
+                         "3")) "," ID("four",
+                                      "\"match\":{\"equals\":\"four\"},\"prices\":{\"audio_hours\":"
+                                      "1}") "," ID("five",
+                                                   "\"match\":{\"equals\":\"five\"},\"prices\":"
+                                                   "\"free\"") "," ID("six",
+                                                                      "\"match\":{\"equals\":"
+                                                                      "\"six\"},\"prices\":[{"
+                                                                      "\"constraint\":{\"moon\":1},"
+                                                                      "\"prices\":{\"input_mtok\":"
+                                                                      "1}}]")));
+    CHECK_EQ_I64(rate_at(b, "openai", "a"), 1);
+    CHECK_EQ_I64(rate_at(b, "openai", "pq"), -1);
+    CHECK_EQ_I64(rate_at(b, "openai", "four"), -1);
+    CHECK_EQ_I64(rate_at(b, "openai", "five"), -1);
+    CHECK_EQ_I64(rate_at(b, "openai", "six"), -1);
+    CHECK_EQ_U64(result.rules, 3);
+    CHECK_EQ_U64(result.prices, 2);
+    price_book_unref(b);
+}
+
+TEST(feed_tiers)
+{
+    struct price_book *b = convert(OPENAI(ID(
+        "m",
+        "\"match\":{\"equals\":\"m\"},\"prices\":{\"input_mtok\":{\"base\":1.25,\"tiers\":["
+        "{\"start\":200000,\"price\":2.5}]},\"output_mtok\":10,\"cache_read_mtok\":{\"base\":0.1,"
+        "\"tiers\":[{\"start\":100000,\"price\":0.2}]},\"requests_kcount\":5}")));
+    const struct price *p = price_find(b, SLICE("openai"), SLICE("m"));
+    CHECK_EQ_U64(p->tiers_n, 3);
+    CHECK_EQ_I64(p->tier[1].from_tokens, 100001);
+    CHECK_EQ_I64(p->tier[1].rate[PRICE_INPUT], 1250000000);
+    CHECK_EQ_I64(p->tier[1].rate[PRICE_CACHED], 200000000);
+    CHECK_EQ_I64(p->tier[2].from_tokens, 200001);
+    CHECK_EQ_I64(p->tier[2].rate[PRICE_INPUT], 2500000000);
+    CHECK_EQ_I64(p->tier[2].rate[PRICE_CACHED], 200000000);
+    CHECK_EQ_I64(p->tier[2].rate[PRICE_OUTPUT], 10 * PRICE_PER_DOLLAR);
+    CHECK_EQ_I64(p->tier[0].rate[PRICE_REQUEST], 5000 * PRICE_PER_DOLLAR);
+    price_book_unref(b);
+}
+
+TEST(feed_conditions)
+{
+    struct price_book *b = convert(OPENAI(ID(
+        "m", "\"match\":{\"equals\":\"m\"},\"prices\":[{\"prices\":{\"input_mtok\":1}},"
+             "{\"constraint\":{\"start_time\":\"05:00:00Z\",\"end_time\":\"06:00:00Z\"},"
+             "\"prices\":{\"input_mtok\":2}},"
+             "{\"constraint\":{\"start_date\":\"2026-11-21\"},\"prices\":{\"input_mtok\":3}},"
+             "{\"constraint\":{\"start_time\":\"23:30:00+08:00\",\"end_time\":\"00:30:00+08:00\","
+             "\"type\":\"time_of_date\"},\"prices\":{\"input_mtok\":4}},"
+             "{\"constraint\":{\"start_date\":\"2999-01-01\"},\"prices\":{\"input_mtok\":5}}]")));
+    const struct price *p = price_find(b, SLICE("openai"), SLICE("m"));
+    CHECK(p != NULL);
+    CHECK_EQ_I64(p->tier[0].rate[PRICE_INPUT], 3 * PRICE_PER_DOLLAR);
+    CHECK_EQ_U64(p->windows_n, 1); /* the one before the new base is over */
+    CHECK_EQ_U64(p->window[0].from_s, 15 * 3600 + 1800);
+    CHECK_EQ_U64(p->window[0].to_s, 16 * 3600 + 1800);
+    CHECK_EQ_U64(result.prices, 0);
+    price_book_unref(b);
+}
+
+TEST(feed_routed_and_free)
+{
+    struct price_book *
+        b = convert("[{\"id\":\"huggingface_groq\",\"models\":[" ID("o/m", "\"match\":{\"equals\":"
+                                                                           "\"o/m\"}," PRICE("1")) "]},{\"id\":\"huggingface_together\",\"models\":[" ID(
+            "o/m", "\"match\":{\"starts_with\":\"o/\"}," PRICE(
+                       "2")) "]},{\"id\":\"openrouter\",\"models\":[" ID("x:free",
+                                                                         "\"match\":{\"equals\":"
+                                                                         "\"x:free\"},\"prices\":{"
+                                                                         "}") "," ID("y",
+                                                                                     "\"match\":{"
+                                                                                     "\"equals\":"
+                                                                                     "\"y\"},"
+                                                                                     "\"prices\":{"
+                                                                                     "}") "]},{"
+                                                                                          "\"id\":"
+                                                                                          "\"azure"
+                                                                                          "\","
+                                                                                          "\"models"
+                                                                                          "\":[]},"
+                                                                                          "{\"id\":"
+                                                                                          "\"unhear"
+                                                                                          "d-of\","
+                                                                                          "\"models"
+                                                                                          "\":[1]}"
+                                                                                          "]");
+    CHECK_EQ_I64(rate_at(b, "huggingface", "o/m:groq"), 1);
+    CHECK_EQ_I64(rate_at(b, "huggingface", "O/m:together"), 2);
+    CHECK_EQ_I64(rate_at(b, "huggingface", "o/m"), -1);
+    CHECK_EQ_I64(rate_at(b, "openrouter", "x:free"), 0);
+    CHECK_EQ_I64(rate_at(b, "openrouter", "y"), -1);
+    price_book_unref(b);
+}
+
+TEST(feed_that_is_wrong)
+{
+    static const struct {
+        const char *data, *why;
+    } rows[] = {
+        {"{}", "1:1: this is neither Weir's table of prices nor a list of providers"},
+        {"[]", "1:1: there is no provider in it that Weir knows"},
+        {"[\n1]", "2:1: a provider has to be an object"},
+        {"[", "1:2: invalid syntax"},
+        {OPENAI("\n{}"), "2:1: a model needs an `id` of 1 to 200 bytes"},
+        {OPENAI(ID("m", "\"prices\":{\n\"input_mtok\":-1}")),
+         "2:14: this is no rate that a provider asks"},
+        {OPENAI(ID("m", "\"prices\":{\n\"input_mtok\":1e9}")),
+         "2:14: this is no rate that a provider asks"},
+        {OPENAI(ID("m", "\"prices\":{\n\"input_mtok\":\"1\"}")),
+         "2:14: a rate has to be a number, or a base with tiers"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf out, why;
+        buf_init(&out, 1 << 16);
+        buf_init(&why, 1000);
+        check_note("%s", rows[i].data);
+        CHECK(
+            !price_feed_convert(slice_str(rows[i].data), SLICE("2026-11-21"), &out, &result, &why));
+        CHECK_EQ_SLICE(buf_view(&why), slice_str(rows[i].why));
+        buf_done(&out);
+        buf_done(&why);
+    }
+}
+
+static void convert_and_free(void *arg)
+{
+    struct buf out, why;
+    buf_init(&out, 1 << 16);
+    buf_init(&why, 1000);
+    bool ok = price_feed_convert(slice_str(arg), SLICE("2026-11-21"), &out, &result, &why);
+    CHECK(ok || why.n > 0 || why.failed);
+    buf_done(&out);
+    buf_done(&why);
+}
+
+TEST(feed_without_memory)
+{
+    static char data[] = OPENAI(
+        ID("m", "\"match\":{\"or\":[{\"equals\":\"m\"},{\"regex\":\"^m\\\\.1-\\\\d{8}$\"}]},"
+                "\"prices\":[{\"prices\":{\"input_mtok\":{\"base\":1,\"tiers\":[{\"start\":5,"
+                "\"price\":2}]}}},{\"constraint\":{\"start_date\":\"2999-01-01\"},"
+                "\"prices\":{}}]"));
+    check_needs_torture();
+    CHECK(check_torture(convert_and_free, data) > 4);
+}
