@@ -224,15 +224,14 @@ const char *admin_socket_ask(const char *command, const char *data, const char *
     return answer.failed ? NULL : answer.p;
 }
 
-void admin_socket_error(const char *command, int status, struct slice answer)
+void admin_socket_why(int status, struct slice answer, struct buf *out)
 {
     struct json_parser *parser = json_parser_new();
     struct json_doc d;
     struct arena a;
     struct slice text = answer;
-    struct buf shown;
+    size_t before = out->n;
     arena_init(&a, NULL, ADMIN_ANSWER_MAX);
-    buf_init(&shown, 1 << 16);
     if (parser != NULL && json_parse(parser, answer, 0, &d) == JSON_OK &&
         json_type_at(&d, 0) == JSON_OBJECT) {
         uint32_t e = json_get(&d, 0, SLICE("error"));
@@ -241,12 +240,19 @@ void admin_socket_error(const char *command, int status, struct slice answer)
             text = json_string(&d, e, &a);
     }
     struct terminal_text t = {.n = 0};
-    terminal_text_put(&t, &shown, text);
-    terminal_text_end(&t, &shown);
-    if (shown.n == 0)
-        buf_printf(&shown, "the gateway says %d", status);
-    fprintf(stderr, "weir %s: %.*s\n", command, SLICE_ARG(buf_view(&shown)));
-    buf_done(&shown);
+    terminal_text_put(&t, out, text);
+    terminal_text_end(&t, out);
+    if (out->n == before)
+        buf_printf(out, "the gateway says %d", status);
     arena_reset(&a);
     json_parser_free(parser);
+}
+
+void admin_socket_error(const char *command, int status, struct slice answer)
+{
+    struct buf shown;
+    buf_init(&shown, 1 << 16);
+    admin_socket_why(status, answer, &shown);
+    fprintf(stderr, "weir %s: %.*s\n", command, SLICE_ARG(buf_view(&shown)));
+    buf_done(&shown);
 }

@@ -23,8 +23,10 @@ bool admin_socket_up(const char *data);
 NODISCARD const char *admin_socket_ask(const char *command, const char *data, const char *method,
                                        const char *path, int *ret_status);
 
-/* What an answer that is an error says, on standard error: the message of its JSON, else its text.
+/* What an answer that is an error says, as harmless text: the message of its JSON, else its text.
  */
+void admin_socket_why(int status, struct slice answer, struct buf *out);
+/* The same on standard error. */
 void admin_socket_error(const char *command, int status, struct slice answer);
 
 #endif

@@ -81,14 +81,22 @@ void import_note(struct import *im, size_t line, const char *fmt, ...) PRINTF_LI
 /* Memory of the arena, zeroed; ends the process when there is none. */
 void *import_new(struct import *im, size_t size);
 struct slice import_copy(struct import *im, struct slice s);
-/* Appends to the list whose head is `head`; `next` is each item's first member. */
-void import_append(void *head, void *item);
+/* Appends to the list whose head is at `head`. */
+#define import_append(head, item)                                                                  \
+    do {                                                                                           \
+        __typeof__(head) at_ = (head);                                                             \
+        while (*at_ != NULL)                                                                       \
+            at_ = &(*at_)->next;                                                                   \
+        *at_ = (item);                                                                             \
+    } while (0)
 
 /* Reads a LiteLLM proxy configuration. False: it is none, which standard error says. */
 NODISCARD bool import_litellm(struct import *im, struct slice text);
 /* Reads a dump of its LiteLLM_VerificationToken table: JSON, JSON lines or CSV. */
 NODISCARD bool import_litellm_keys(struct import *im, struct slice text);
 
+/* A time as the configuration has it: "30s", "2500ms". */
+void import_put_ms(struct buf *out, int64_t ms);
 /* Writes the new configuration; `keys_too`: with the keys. */
 void import_write(const struct import *im, bool keys_too, struct buf *out);
 

@@ -260,6 +260,13 @@ static void read_aliases(struct import *im, struct yvalue map)
                         SLICE_ARG(alias));
             continue;
         }
+        for (unsigned l = 0; l < IMPORT_LIMITS_N; l++) {
+            if (m->limited[l] == m->deployments && m->deployments > 0) {
+                import_note(im, yvalue_line(k), "`%.*s`: the limits of `%.*s` count apart for it",
+                            SLICE_ARG(alias), SLICE_ARG(group));
+                break;
+            }
+        }
         struct import_model *other = get_model(im, alias, yvalue_line(k));
         other->same_as = m->same_as.n > 0 ? m->same_as : m->name;
     }

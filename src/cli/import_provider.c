@@ -3,8 +3,7 @@
 #include <stdio.h>
 
 #include "import_litellm.h"
-#include "net/addr.h"
-#include "net/egress.h"
+#include "net/upstream.h"
 
 enum {
     TAKES_KEY = 1,
@@ -264,7 +263,8 @@ static void put_times(struct import *im, struct buf *out, struct yvalue params)
                         times[i].theirs);
             continue;
         }
-        buf_printf(out, "%s%s: %lldms", any ? ", " : ", timeouts: {", times[i].ours, (long long)ms);
+        buf_printf(out, "%s%s: ", any ? ", " : ", timeouts: {", times[i].ours);
+        import_put_ms(out, ms);
         any = true;
     }
     if (any)

@@ -172,17 +172,28 @@ static void put_model(struct buf *out, const struct import *im, const struct imp
     put_limits(out, own);
 }
 
+void import_put_ms(struct buf *out, int64_t ms)
+{
+    buf_i64(out, ms % 1000 == 0 ? ms / 1000 : ms);
+    buf_slice(out, ms % 1000 == 0 ? SLICE("s") : SLICE("ms"));
+}
+
 static void put_times(struct buf *out, const struct import *im)
 {
-    if (im->total_ms == 0 && im->first_token_ms == 0)
-        return;
-    buf_lit(out, "\ntimeouts: {");
-    if (im->total_ms > 0)
-        buf_printf(out, "total: %lldms", (long long)im->total_ms);
-    if (im->first_token_ms > 0)
-        buf_printf(out, "%sfirst_token: %lldms", im->total_ms > 0 ? ", " : "",
-                   (long long)im->first_token_ms);
-    buf_lit(out, "}\n");
+    const struct {
+        const char *name;
+        int64_t ms;
+    } times[] = {{"total", im->total_ms}, {"first_token", im->first_token_ms}};
+    bool any = false;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        if (times[i].ms == 0)
+            continue;
+        buf_printf(out, "%s%s: ", any ? ", " : "\ntimeouts: {", times[i].name);
+        import_put_ms(out, times[i].ms);
+        any = true;
+    }
+    if (any)
+        buf_lit(out, "}\n");
 }
 
 static void put_prices(struct buf *out, const struct import *im)

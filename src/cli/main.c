@@ -22,6 +22,9 @@ static const struct command {
     {"reload", "[--data DIR]", "make the running gateway read its configuration again", cmd_reload},
     {"health", "[--data DIR]", "say whether the running gateway welcomes requests", cmd_health},
     {"key", "create|list|show|...", "keys of clients: make, change, rotate, disable", cmd_key},
+    {"usage", "[--by WHAT] [--last-month]", "what was used, and what it cost", cmd_usage},
+    {"import", "litellm FILE [--keys DUMP]", "take over a LiteLLM gateway, keys and all",
+     cmd_import},
     {"docs", "configuration|errors|metrics", "print a reference document", cmd_docs},
     {"version", "", "print the version", cmd_version},
 };

@@ -16,6 +16,7 @@ struct usage_from {
     const char *config; /* for the timezone, when no gateway runs; NULL: searched */
     struct usage_reader *reader;
     bool opened, here;
+    bool wrong; /* the question was refused: wrong usage */
 };
 /* Asks; the answer's JSON is appended to `answer`. False: standard error says why. */
 NODISCARD bool usage_ask(struct usage_from *f, enum usage_question what, struct slice query,

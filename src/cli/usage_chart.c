@@ -5,7 +5,7 @@
 
 #include "usage.h"
 
-#define NANO        INT64_C(1000000000)
+#define NANO        UINT64_C(1000000000)
 #define USUAL_WIDTH 100
 #define NARROW      40
 
@@ -53,20 +53,20 @@ void usage_put_count(struct buf *out, int64_t v)
     }
 }
 
-/* Cents; what is less than ten of them with two digits that say something. */
+/* Cents; below ten of them hundredths of a cent, and below that two digits that say something. */
 void usage_put_dollars(struct buf *out, int64_t nano)
 {
     uint64_t v = nano < 0 ? 0 - (uint64_t)nano : (uint64_t)nano;
-    int decimals = 2;
-    uint64_t unit = (uint64_t)NANO / 100;
-    for (; v > 0 && v < 10 * unit && unit > 1; unit /= 10)
+    int decimals = v > 0 && v < NANO / 10 ? 4 : 2;
+    uint64_t unit = decimals == 4 ? NANO / 10000 : NANO / 100;
+    for (; v > 0 && v < 10 * unit && unit > 1 && decimals >= 4; unit /= 10)
         decimals++;
     v = (v + unit / 2) / unit * unit;
     if (nano < 0)
         buf_char(out, '-');
     buf_char(out, '$');
-    usage_put_count(out, (int64_t)(v / (uint64_t)NANO));
-    buf_printf(out, ".%0*llu", decimals, (unsigned long long)(v % (uint64_t)NANO / unit));
+    usage_put_count(out, (int64_t)(v / NANO));
+    buf_printf(out, ".%0*llu", decimals, (unsigned long long)(v % NANO / unit));
 }
 
 int usage_columns(struct slice s)

@@ -70,6 +70,7 @@ static bool ask_here(struct usage_from *f, enum usage_question what, struct slic
                                  : usage_report_forecast(&q);
     if (!ok)
         fprintf(stderr, "weir usage: %s\n", q.why);
+    f->wrong = !ok && q.status == 400;
     arena_reset(&a);
     return ok;
 }
@@ -97,6 +98,7 @@ bool usage_ask(struct usage_from *f, enum usage_question what, struct slice quer
     buf_done(&path);
     if (ok && status != 200)
         admin_socket_error("usage", status, buf_view(answer));
+    f->wrong = ok && status == 400;
     return ok && status == 200;
 }
 

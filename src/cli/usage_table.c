@@ -73,10 +73,10 @@ static void put_latency(struct buf *out, const struct usage_row *r)
 {
     if (r->p95_ms < 0)
         buf_char(out, '-');
-    else if (r->p95_ms < 9950)
+    else if (r->p95_ms < 999.5)
         buf_printf(out, "%.0f ms", r->p95_ms);
     else
-        buf_printf(out, "%.1f s", r->p95_ms / 1000);
+        buf_printf(out, r->p95_ms < 9995 ? "%.2f s" : "%.1f s", r->p95_ms / 1000);
 }
 
 static void put_users(struct buf *out, const struct usage_row *r)

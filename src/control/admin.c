@@ -99,7 +99,8 @@ static const struct admin_route own_rows[] = {
 };
 static const struct admin_table own_routes = {own_rows, ARRAY_LEN(own_rows)};
 
-static const struct admin_table *const tables[] = {&own_routes, &admin_key_routes};
+static const struct admin_table *const tables[] = {&own_routes, &admin_key_routes,
+                                                   &admin_usage_routes};
 
 /* `more`: further lines for the head, or "". */
 static void send_reply(struct net_stream *s, struct admin_reply *r, const char *more)

@@ -339,12 +339,12 @@ static void give(struct alerts *a, const struct config *c, const struct occasion
 {
     struct buf message;
     int64_t id, forecast = forecast_of(a, o);
-    bool wanted = c->alerts.webhook.n > 0 && a->send != NULL;
+    bool wanted = c->alerts.webhook.n > 0;
     buf_init(&message, MESSAGE_BYTES);
     put_message(&message, o, forecast);
     if (write_down(a, o, wanted ? buf_view(&message) : SLICE_NONE, &id)) {
         log_alert(o, forecast);
-        if (wanted && !a->send(a->send_ctx, id, buf_view(&message)))
+        if (wanted && a->send != NULL && !a->send(a->send_ctx, id, buf_view(&message)))
             alerts_sent(a, id, false, "too many wait, or there is no memory");
     }
     buf_done(&message);

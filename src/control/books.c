@@ -21,6 +21,7 @@ struct books {
     char folder[512], data_dir[512];
     struct steady_wall wall;
     int64_t wall_offset_ns;
+    int64_t next_period_ns; /* when the next budget period begins; wall clock */
     bool clock_off; /* it has been said */
 };
 
@@ -54,8 +55,14 @@ static struct ledger_config ledger_settings(const struct books *b, const struct 
 static void set_periods(struct books *b, int64_t wall_ns)
 {
     int64_t start[LIMIT_BUDGETS_N];
-    for (unsigned p = 0; p < LIMIT_BUDGETS_N; p++)
+    if (wall_ns < b->next_period_ns)
+        return;
+    b->next_period_ns = INT64_MAX;
+    for (unsigned p = 0; p < LIMIT_BUDGETS_N; p++) {
         start[p] = calendar_start((enum calendar_period)p, wall_ns);
+        int64_t next_ns = calendar_next((enum calendar_period)p, wall_ns);
+        b->next_period_ns = MIN_OF(b->next_period_ns, next_ns);
+    }
     limit_set_periods(b->limits, start);
 }
 

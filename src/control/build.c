@@ -495,8 +495,11 @@ static void build_models_json(struct build *b)
             rows[used++] = (struct llm_model_row){id, p->name};
         }
     }
+    s->created_s = clock_wall_ns() / NS_PER_S;
+    s->model_rows = rows;
+    s->model_rows_n = used;
     if (rows != NULL)
-        openai_put_models(&json, rows, used, clock_wall_ns() / NS_PER_S);
+        openai_put_models(&json, rows, used, s->created_s);
     s->models_json = build_copy(b, buf_view(&json));
     buf_done(&json);
 }

@@ -103,7 +103,7 @@ static bool take_zone(struct slice s, size_t at, int64_t *ret_ns, int64_t *ret_z
     if (!take(s, &at, 2, ":", &hours) || !take(s, &at, 2, "", &minutes) || hours > 23 ||
         minutes > 59)
         return false;
-    *ret_zone_s = sign * (hours * 3600 + minutes * 60);
+    *ret_zone_s = sign * (hours * INT64_C(3600) + minutes * INT64_C(60));
     return true;
 }
 

@@ -310,7 +310,7 @@ static const struct config_row ledger_rows[] = {
     {ROW("sync", ROW_WORD, config_ledger, sync), .words = sync_words, .fallback = "interval",
      .help = "What a loss of power may take: up to a second (`interval`), or nothing that was "
              "written (`commit`). A killed process loses nothing either way."},
-    {ROW("spool", ROW_INT, config_ledger, spool), .min = 1024, .max = 1 << 24, .fallback = "65536",
+    {ROW("spool", ROW_INT, config_ledger, spool), .min = 1024, .max = 1 << 24, .fallback = "16384",
      .help = "Rows of each worker that wait while the disk is slow or full; a power of two. A "
              "change needs a restart."},
     {ROW("when_full", ROW_WORD, config_ledger, when_full), .words = full_words,

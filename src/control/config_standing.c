@@ -91,7 +91,7 @@ const char *config_limit_key(enum limit_kind kind)
 
 static bool is_prefix(struct slice pattern)
 {
-    return pattern.n > 0 && pattern.p[pattern.n - 1] == '*';
+    return pattern.p != NULL && pattern.n > 0 && pattern.p[pattern.n - 1] == '*';
 }
 
 bool config_pattern_covers(struct slice wide, struct slice narrow)

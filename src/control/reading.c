@@ -61,11 +61,18 @@ struct reading *reading_open(struct net_loop *loop, const char *data_dir,
     return r;
 }
 
+void reading_stop(struct reading *r)
+{
+    if (r->alerts != NULL)
+        alerts_set_sender(r->alerts, NULL, NULL);
+    webhook_free(TAKE(r->webhook));
+}
+
 void reading_close(struct reading *r)
 {
     if (r == NULL)
         return;
-    webhook_free(r->webhook);
+    reading_stop(r);
     alerts_free(r->alerts);
     alert_log_close(r->log);
     if (r->usage != NULL)
@@ -77,6 +84,8 @@ void reading_close(struct reading *r)
 void reading_update(struct reading *r, const struct config *c)
 {
     struct buf error;
+    if (r->webhook == NULL)
+        return;
     buf_init(&error, 4096);
     if (!webhook_set(r->webhook, &c->egress, c->alerts.webhook, &error))
         log_event(LOG_ERROR, "webhook.unusable", "%.*s", SLICE_ARG(buf_view(&error)));

@@ -12,7 +12,7 @@ struct reading {
     struct usage_reader *usage;
     struct alert_log *log; /* NULL: it could not be opened, which has been logged */
     struct alerts *alerts;
-    struct webhook *webhook;
+    struct webhook *webhook; /* NULL: stopped */
     struct limit_registry *limits;
     char *data_dir;
     int64_t wall_ns;   /* of the latest tick: the steady wall clock */
@@ -24,7 +24,10 @@ struct reading {
 NODISCARD struct reading *reading_open(struct net_loop *loop, const char *data_dir,
                                        struct limit_registry *limits, struct key_store *keys,
                                        struct buf *error);
-/* While the loop still runs. NULL is fine. */
+/* No more messages are sent; while the loop still runs. Those that nobody has taken go out when the
+ * next process starts. */
+void reading_stop(struct reading *r);
+/* Stopped or not; after the admin port, whose routes use it. NULL is fine. */
 void reading_close(struct reading *r);
 
 /* At the start and after each reload, when `c` is in force. */

@@ -103,6 +103,8 @@ enum gw_error admit_request(struct exchange *x)
                          (long long)x->request.max_tokens, (long long)most);
         return GW_LIMIT_TOO_SMALL;
     }
+    if (x->request.max_tokens < 0 && most != LIMIT_NONE)
+        x->request.cap_tokens = most;
     if (ad->n == 0)
         return GW_OK;
     switch (limit_admit(registry(x), w->limits, ad->use, ad->n, &want, net_now(&w->loop), &ad->hold,
@@ -138,15 +140,15 @@ static int64_t output_wanted(const struct exchange *x, const struct gw_target *t
     return n;
 }
 
-static bool has_budget(const struct admission *ad)
+/* The smallest budget of all scopes; LIMIT_NONE: there is none. */
+static int64_t least_budget(const struct admission *ad)
 {
+    int64_t least = LIMIT_NONE;
     for (unsigned i = 0; i < ad->n; i++) {
-        for (unsigned k = LIMIT_BUDGET_HOUR; k < LIMIT_KINDS_N; k++) {
-            if (ad->use[i].set->most[k] != LIMIT_NONE)
-                return true;
-        }
+        for (unsigned k = LIMIT_BUDGET_HOUR; k < LIMIT_KINDS_N; k++)
+            least = MIN_OF(least, ad->use[i].set->most[k]);
     }
-    return false;
+    return least;
 }
 
 enum gw_error admit_reserve(struct exchange *x, const struct gw_target *t, struct limit_hold *ret)
@@ -167,7 +169,10 @@ enum gw_error admit_reserve(struct exchange *x, const struct gw_target *t, struc
     ret->reserved = want;
     if (ad->n == 0)
         return GW_OK;
-    if (t->price == NULL && has_budget(ad)) {
+    int64_t budget = least_budget(ad);
+    if (x->request.max_tokens < 0) /* what is only a guess never asks for more than can be had */
+        want.cost_nano = ret->reserved.cost_nano = MIN_OF(want.cost_nano, budget);
+    if (t->price == NULL && budget != LIMIT_NONE) {
         x->message = arena_printf(&x->arena,
                                   "The price of `%.*s` is not known, and a budget limits what "
                                   "the request may cost.",

@@ -189,7 +189,7 @@ static enum step_result step_authenticate(struct exchange *x)
 static enum step_result step_local(struct exchange *x)
 {
     if (x->endpoint->kind == ENDPOINT_MODELS)
-        (void)!respond_json(x, 200, SLICE_NONE, x->snapshot->models_json);
+        respond_models(x);
     else if (x->endpoint->kind == ENDPOINT_KEY)
         respond_key(x);
     else if (x->endpoint->kind == ENDPOINT_MODEL)

@@ -6,6 +6,7 @@
 #include "worker.h"
 
 #define FIELDS_BYTES ((size_t)65536)
+#define MODELS_BYTES ((size_t)64 << 20)
 #define KEY_BYTES    ((size_t)1 << 20)
 #define ERROR_BYTES  (((size_t)1 << 20) + 65536) /* an upstream's may be as large, less a frame */
 #define EVENT_BYTES  (2 * ERROR_BYTES)           /* Responses says it twice, and its request */
@@ -93,6 +94,34 @@ bool respond_stream_head(struct exchange *x, struct net_answer *ret)
     return !fields->failed;
 }
 
+static void respond_body(struct exchange *x, struct slice fields, struct buf *body)
+{
+    (void)!(body->failed ? exchange_break(x, GW_NO_MEMORY)
+                         : respond_json(x, 200, fields, buf_view(body)));
+    buf_done(body);
+}
+
+void respond_models(struct exchange *x)
+{
+    const struct gw_snapshot *s = x->snapshot;
+    const struct gw_key *k = x->key;
+    if (k == NULL || k->models_n == 0) {
+        (void)!respond_json(x, 200, SLICE_NONE, s->models_json);
+        return;
+    }
+    struct buf body;
+    size_t n = 0;
+    struct llm_model_row *rows = arena_alloc(&x->arena, (s->model_rows_n + 1) * sizeof *rows);
+    for (size_t i = 0; i < s->model_rows_n && rows != NULL; i++) {
+        if (gw_allows(k->models, k->models_n, s->model_rows[i].id))
+            rows[n++] = s->model_rows[i];
+    }
+    buf_init(&body, MODELS_BYTES);
+    body.failed = rows == NULL;
+    openai_put_models(&body, rows, n, s->created_s);
+    respond_body(x, SLICE_NONE, &body);
+}
+
 enum step_result respond_model(struct exchange *x, struct slice name)
 {
     const struct gw_model *model;
@@ -124,10 +153,7 @@ void respond_key(struct exchange *x)
     struct buf body;
     buf_init(&body, KEY_BYTES);
     key_info_put(x, &body);
-    (void)!(body.failed
-                ? exchange_break(x, GW_NO_MEMORY)
-                : respond_json(x, 200, SLICE("Cache-Control: no-store\r\n"), buf_view(&body)));
-    buf_done(&body);
+    respond_body(x, SLICE("Cache-Control: no-store\r\n"), &body);
 }
 
 void respond_preflight(struct exchange *x)

@@ -13,6 +13,8 @@ void respond_without_exchange(struct net_stream *s, enum gw_error e);
 bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
                   struct slice body);
 
+/* GET /v1/models: what the key may ask for. */
+void respond_models(struct exchange *x);
 /* GET /v1/models/{name}. */
 enum step_result respond_model(struct exchange *x, struct slice name);
 

@@ -42,6 +42,8 @@ static enum gw_error read_chat(struct exchange *x)
     }
     chat->model = x->request.model;
     chat->stream = x->request.stream;
+    if (chat->max_tokens < 0 && x->request.cap_tokens != 0)
+        chat->max_tokens = x->request.cap_tokens;
     x->chat = chat;
     return GW_OK;
 }
@@ -106,7 +108,9 @@ static void set_up(struct attempt *a, struct translation *t, const struct llm_wi
 {
     struct exchange *x = a->exchange;
     t->attempt = a;
-    t->raw = wire == x->dialect->wire;
+    /* A bound of the gateway's own has to be written in; Anthropic's requests always have one. */
+    bool rewrite = x->request.cap_tokens != 0 && wire != &anthropic_wire;
+    t->raw = wire == x->dialect->wire && !rewrite;
     t->decoder = (struct llm_decoder){.wire = wire,
                                       .provider = a->target.provider->row,
                                       .arena = &x->arena,

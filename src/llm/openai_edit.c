@@ -2,7 +2,7 @@
 #include "base/json_write.h"
 #include "openai_internal.h"
 
-#define ROOT_EDITS_MAX 8
+#define ROOT_EDITS_MAX 9
 
 /* from..end of the body is replaced by `text`. */
 struct edit {
@@ -140,6 +140,29 @@ static void ask_for_usage(struct plan *plan)
                                                       : SLICE("\"include_usage\":true"));
 }
 
+/* A bound of the gateway's own on the answer, under the first of these names that stands there as
+ * null, else behind the model under `name`. */
+static bool put_cap(struct plan *plan, struct arena *a, const char *name)
+{
+    static const enum llm_member members[] = {LLM_MEMBER_MAX_COMPLETION_TOKENS,
+                                              LLM_MEMBER_MAX_TOKENS};
+    const struct llm_request *r = plan->r;
+    uint32_t behind_model = r->members[LLM_MEMBER_MODEL].value_end;
+    if (r->cap_tokens == 0 || r->max_tokens >= 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const struct llm_span *span = &r->members[members[i]];
+        if (!has(r, members[i]))
+            continue;
+        struct slice number = arena_printf(a, "%lld", (long long)r->cap_tokens);
+        add_edit(plan, span->value, span->value_end, number);
+        return number.p != NULL;
+    }
+    struct slice text = arena_printf(a, ",\"%s\":%lld", name, (long long)r->cap_tokens);
+    add_edit(plan, behind_model, behind_model, text);
+    return text.p != NULL;
+}
+
 static void apply_quirks(struct plan *plan, unsigned quirks)
 {
     const struct llm_request *r = plan->r;
@@ -214,6 +237,9 @@ bool openai_edit_request(struct arena *a, const struct llm_request *r,
     ret->parts = 0;
     ret->bytes = 0;
     if (!edit_model(&plan, a, upstream_model))
+        return false;
+    bool newer = provider->quirks & QUIRK_OPENAI_PROPER && r->op == LLM_CHAT;
+    if (!put_cap(&plan, a, newer ? "max_completion_tokens" : "max_tokens"))
         return false;
     apply_quirks(&plan, provider->quirks);
     if (2 * (plan.root_n + plan.roles_n) + 1 > LLM_PARTS_MAX) {

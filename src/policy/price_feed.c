@@ -445,6 +445,21 @@ static void put_model(struct feed *f, const struct feed_provider *p,
     f->result->models++;
 }
 
+/* The id of the model at `node`; .p NULL: told. */
+static struct slice model_id(struct feed *f, uint32_t node)
+{
+    struct slice id = SLICE_NONE;
+    uint32_t at = is_type(f, node, JSON_OBJECT) ? json_get(&f->d, node, SLICE("id")) : 0;
+    if (is_type(f, at, JSON_STRING))
+        id = json_string(&f->d, at, &f->arena);
+    bool ok = id.p != NULL && id.n > 0 && id.n <= PRICE_ID_MAX;
+    for (size_t i = 0; ok && i < id.n; i++)
+        ok = (unsigned char)id.p[i] >= 0x20 && id.p[i] != 0x7f;
+    if (!ok)
+        fail(f, node, "a model needs an `id` of 1 to 200 bytes");
+    return ok ? id : SLICE_NONE;
+}
+
 /* The models of one provider of the data. */
 static void put_models(struct feed *f, const struct feed_provider *p, uint32_t models)
 {
@@ -453,13 +468,9 @@ static void put_models(struct feed *f, const struct feed_provider *p, uint32_t m
     price_rules_init(&rules, &f->d, &f->arena, p->suffix);
     for (uint32_t i = json_first(&f->d, models); i < json_end(&f->d, models) && !f->failed;
          i = json_after(&f->d, i), number++) {
-        uint32_t id = is_type(f, i, JSON_OBJECT) ? json_get(&f->d, i, SLICE("id")) : 0;
-        if (!is_type(f, id, JSON_STRING) || json_inner(&f->d, id).n == 0 ||
-            json_inner(&f->d, id).n > PRICE_ID_MAX)
-            fail(f, i, "a model needs an `id` of 1 to 200 bytes");
-        else
-            price_rules_add(&rules, number, json_string(&f->d, id, &f->arena),
-                            json_get(&f->d, i, SLICE("match")));
+        struct slice id = model_id(f, i);
+        if (id.p != NULL)
+            price_rules_add(&rules, number, id, json_get(&f->d, i, SLICE("match")));
     }
     if (!price_rules_resolve(&rules))
         fail(f, models, "too many names, or out of memory");

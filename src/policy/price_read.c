@@ -578,6 +578,13 @@ static void read_root(struct reader *r)
     read_providers(r, providers);
 }
 
+/* What a buffer holds; never NULL, so that empty ranges of it can be pointed to. */
+static const void *rows_in(const struct buf *b)
+{
+    static const max_align_t none;
+    return b->p != NULL ? (const void *)b->p : &none;
+}
+
 /* Points the table to what has been read, which does not move any more. */
 static void finish(struct reader *r)
 {
@@ -585,19 +592,21 @@ static void finish(struct reader *r)
     struct price *prices = (struct price *)(void *)l->prices.p;
     const struct price_window *window = (const struct price_window *)(const void *)l->windows.p;
     for (size_t i = 0; i < ROWS(r, prices, price); i++) {
-        prices[i].window = prices[i].windows_n > 0 ? window : NULL;
+        if (prices[i].windows_n == 0)
+            continue;
+        prices[i].window = window;
         window += prices[i].windows_n;
     }
     struct price_table *t = &l->table;
     t->pool = l->pool.p;
-    t->types = (const void *)l->types.p;
-    t->providers = (const void *)l->providers.p;
-    t->fallbacks = (const void *)l->fallbacks.p;
-    t->names = (const void *)l->names.p;
-    t->patterns = (const void *)l->patterns.p;
-    t->models = (const void *)l->models.p;
-    t->laters = (const void *)l->laters.p;
-    t->prices = prices;
+    t->types = rows_in(&l->types);
+    t->providers = rows_in(&l->providers);
+    t->fallbacks = rows_in(&l->fallbacks);
+    t->names = rows_in(&l->names);
+    t->patterns = rows_in(&l->patterns);
+    t->models = rows_in(&l->models);
+    t->laters = rows_in(&l->laters);
+    t->prices = rows_in(&l->prices);
     t->types_n = ROWS(r, types, price_type);
     t->providers_n = ROWS(r, providers, price_provider);
     t->models_n = ROWS(r, models, price_model);

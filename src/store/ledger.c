@@ -16,8 +16,8 @@
 #include "observe/log.h"
 
 #define SALT_FILE  "salt"
-#define BUSY_NS    (10 * NS_PER_MS)
-#define IDLE_NS    (100 * NS_PER_MS)
+#define BUSY_NS    (40 * NS_PER_MS) /* a wake-up costs as much as some 50 rows */
+#define IDLE_NS    (200 * NS_PER_MS)
 #define FAILING_NS (500 * NS_PER_MS)
 #define MERGE_NS   NS_PER_S
 

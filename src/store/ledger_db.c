@@ -257,12 +257,12 @@ static bool put_blob(struct ledger_db *db, enum db_statement which, int64_t dim,
 
 static void tally_add_cell(struct tally *t, const struct cell *c)
 {
+    const struct code_count *mark = codes_of(&c->marks), *user = codes_of(&c->users);
     figures_add(&t->sums, &c->sums);
     for (uint32_t i = 0; i < c->marks.n; i++)
-        t->mark[c->marks.p[i].code] += c->marks.p[i].count;
+        t->mark[mark[i].code] += mark[i].count;
     for (uint32_t i = 0; i < c->users.n; i++) {
-        uint8_t *rank = &t->rank[c->users.p[i].code >> 6];
-        uint8_t other = c->users.p[i].code & 63;
+        uint8_t *rank = &t->rank[user[i].code >> SKETCH_RANK_BITS], other = user[i].code & 63;
         *rank = *rank > other ? *rank : other;
     }
     t->has_users = true;

@@ -57,6 +57,7 @@ struct ledger {
     struct segment_writer seg;
     bool batch_written;                    /* and not yet accounted for */
     uint64_t taken[LEDGER_LANES_MAX + 1];  /* of each lane's rows, into batches */
+    uint64_t warmed[LEDGER_LANES_MAX + 1]; /* rows taken when their pages were last made ready */
     uint64_t next[LEDGER_LANES_MAX + 1];   /* sequence, by number of the lane, behind `rolled` */
     uint64_t merged[LEDGER_LANES_MAX + 1]; /* the same in the database */
     struct rollup rollup;

@@ -1,14 +1,14 @@
 /* Records of segment files. */
 #include "ledger_record.h"
 
-#include <zlib.h>
+#include "crc32c.h"
 
 #define SEGMENT_MAGIC "weir ledger 0001"
 
 static uint32_t crc_of(const union record *r)
 {
-    const Bytef *p = (const Bytef *)r + sizeof r->any.crc;
-    return (uint32_t)crc32(0, p, RECORD_BYTES - sizeof r->any.crc);
+    const char *p = (const char *)r + sizeof r->any.crc;
+    return crc32c(slice_of(p, RECORD_BYTES - sizeof r->any.crc));
 }
 
 void record_seal(union record *r)

@@ -50,7 +50,7 @@ _Static_assert(sizeof(union record) == RECORD_BYTES, "all records have one size"
 
 enum record_kind { RECORD_BAD, RECORD_ROW, RECORD_NAME, RECORD_HEADER };
 
-/* Sets the CRC (CRC-32 of ISO 3309, as in zlib) of all that follows it. */
+/* Sets the CRC (CRC-32C) of all that follows it. */
 void record_seal(union record *r);
 /* What it is, when its CRC is right and nothing in it is out of range. */
 enum record_kind record_check(const union record *r);

@@ -7,7 +7,7 @@
 
 #define MINUTE_S    60
 #define FIRST_SLOTS 256
-#define FIRST_CODES 8
+#define FIRST_USERS 1024
 
 static const enum calendar_period period_of[ROLLUP_CLASSES_N] = {
     [ROLLUP_HOUR] = CALENDAR_HOUR, [ROLLUP_DAY] = CALENDAR_DAY, [ROLLUP_MONTH] = CALENDAR_MONTH};
@@ -48,8 +48,9 @@ void rollup_map_done(struct rollup_map *m)
 static void clear_cells(struct rollup_map *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
-        mem_free(rollup_cells(m)[i].marks.p);
-        mem_free(rollup_cells(m)[i].users.p);
+        struct cell *c = &rollup_cells(m)[i];
+        mem_free(c->marks.size > 0 ? c->marks.p : NULL);
+        mem_free(c->users.size > 0 ? c->users.p : NULL);
     }
     rollup_map_clear(m);
 }
@@ -68,37 +69,22 @@ void rollup_clear_held(struct rollup *r)
 void rollup_reset(struct rollup *r)
 {
     clear_cells(&r->live);
-    rollup_map_clear(&r->live_users);
+    r->live_users_n = 0;
     rollup_clear_staged(r);
     rollup_clear_held(r);
 }
 
 void rollup_done(struct rollup *r)
 {
-    struct rollup_map *all[] = {&r->live, &r->staged, &r->held, &r->live_users, &r->held_users};
+    struct rollup_map *all[] = {&r->live, &r->staged, &r->held, &r->held_users};
     rollup_reset(r);
     for (unsigned i = 0; i < ARRAY_LEN(all); i++)
         rollup_map_done(all[i]);
+    mem_free(TAKE(r->live_users));
+    r->live_users_size = 0;
 }
 
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    __uint128_t m = (__uint128_t)a * b;
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
-/* `n` is a multiple of 8. Numbers of names and keyed hashes: nobody chooses them. */
-static uint32_t hash_words(const void *p, size_t n)
-{
-    uint64_t h = 0x9e3779b97f4a7c15u, v;
-    for (size_t i = 0; i < n; i += 8) {
-        memcpy(&v, (const char *)p + i, 8);
-        h = fold(h ^ v, 0xa0761d6478bd642fu);
-    }
-    return (uint32_t)(h ^ h >> 32);
-}
-
-static bool grow(struct rollup_map *m, size_t entry, size_t key)
+bool rollup_map_grow(struct rollup_map *m, size_t entry, size_t key_n)
 {
     uint32_t size = m->size > 0 ? 2 * m->size : FIRST_SLOTS / 2;
     char *entries = mem_realloc(m->entries, size * entry);
@@ -113,29 +99,12 @@ static bool grow(struct rollup_map *m, size_t entry, size_t key)
     m->size = size;
     m->mask = 2 * size - 1;
     for (uint32_t i = 0; i < m->n; i++) {
-        uint32_t at = hash_words(entries + i * entry, key) & m->mask;
+        uint32_t at = rollup_hash(entries + i * entry, key_n) & m->mask;
         while (slots[at] != 0)
             at = (at + 1) & m->mask;
         slots[at] = i + 1;
     }
     return true;
-}
-
-void *rollup_map_find(struct rollup_map *m, const void *key, size_t key_n, size_t entry)
-{
-    if (m->n == m->size && !grow(m, entry, key_n))
-        return NULL;
-    uint32_t at = hash_words(key, key_n) & m->mask;
-    for (; m->slots[at] != 0; at = (at + 1) & m->mask) {
-        char *e = (char *)m->entries + (m->slots[at] - 1) * entry;
-        if (memcmp(e, key, key_n) == 0)
-            return e;
-    }
-    char *e = (char *)m->entries + m->n * entry;
-    memset(e, 0, entry);
-    memcpy(e, key, key_n);
-    m->slots[at] = ++m->n;
-    return e;
 }
 
 static struct cell *find_cell(struct rollup_map *m, const struct cell_key *key)
@@ -148,36 +117,60 @@ static struct user_cell *find_user(struct rollup_map *m, const struct user_key *
     return rollup_map_find(m, key, sizeof *key, sizeof(struct user_cell));
 }
 
-static bool add_code(struct code_list *l, uint32_t code, uint32_t count)
+static struct code_count *find_code(struct code_list *l, unsigned code, unsigned shift)
 {
+    struct code_count *p = l->size == 0 ? l->inside : l->p;
     for (uint32_t i = 0; i < l->n; i++) {
-        if (l->p[i].code == code) {
-            l->p[i].count += MIN_OF(count, UINT32_MAX - l->p[i].count);
-            return true;
+        if ((unsigned)p[i].code >> shift == code >> shift && p[i].count < UINT16_MAX)
+            return &p[i];
+    }
+    return NULL;
+}
+
+/* Room for one more; NULL: no memory. */
+static struct code_count *new_code(struct code_list *l)
+{
+    if (l->size == 0 && l->n < CODES_INSIDE)
+        return &l->inside[l->n++];
+    if (l->size > 0 && l->n < l->size)
+        return &l->p[l->n++];
+    uint32_t size = 2 * MAX_OF(l->size, (uint32_t)CODES_INSIDE);
+    struct code_count *p = mem_realloc(l->size > 0 ? l->p : NULL, size * sizeof *p);
+    if (p == NULL)
+        return NULL;
+    if (l->size == 0)
+        memcpy(p, l->inside, sizeof l->inside);
+    l->p = p;
+    l->size = size;
+    return &l->p[l->n++];
+}
+
+static bool add_code(struct code_list *l, unsigned code, unsigned count)
+{
+    while (count > 0) {
+        struct code_count *c = find_code(l, code, 0);
+        if (c == NULL) {
+            c = new_code(l);
+            if (c == NULL)
+                return false;
+            *c = (struct code_count){.code = (uint16_t)code};
         }
+        unsigned more = MIN_OF(count, (unsigned)UINT16_MAX - c->count);
+        c->count = (uint16_t)(c->count + more);
+        count -= more;
     }
-    if (l->n == l->size) {
-        uint32_t size = l->size > 0 ? 2 * l->size : FIRST_CODES;
-        struct code_count *p = mem_realloc(l->p, size * sizeof *p);
-        if (p == NULL)
-            return false;
-        l->p = p;
-        l->size = size;
-    }
-    l->p[l->n++] = (struct code_count){.code = code, .count = count};
     return true;
 }
 
 /* One code to each register, the one of the highest rank. */
-static bool add_user(struct code_list *l, uint32_t code)
+static bool add_user(struct code_list *l, unsigned code)
 {
-    for (uint32_t i = 0; i < l->n; i++) {
-        if (l->p[i].code >> 6 == code >> 6) {
-            l->p[i].code = MAX_OF(l->p[i].code, code);
-            return true;
-        }
-    }
-    return add_code(l, code, 1);
+    struct code_count *c = find_code(l, code, SKETCH_RANK_BITS);
+    if (c == NULL)
+        return add_code(l, code, 1);
+    if (code > c->code)
+        c->code = (uint16_t)code;
+    return true;
 }
 
 static bool add_to_cell(struct cell *c, const struct ledger_row *row)
@@ -204,13 +197,28 @@ static int64_t hour_of(struct rollup *r, int64_t s)
     return r->hour_from;
 }
 
+static struct user_cell *new_user(struct rollup *r, const struct user_key *key)
+{
+    if (r->live_users_n == r->live_users_size) {
+        uint32_t size = MAX_OF(2 * r->live_users_size, (uint32_t)FIRST_USERS);
+        struct user_cell *p = mem_realloc(r->live_users, size * sizeof *p);
+        if (p == NULL)
+            return NULL;
+        r->live_users = p;
+        r->live_users_size = size;
+    }
+    struct user_cell *u = &r->live_users[r->live_users_n++];
+    *u = (struct user_cell){.key = *key};
+    return u;
+}
+
 bool rollup_add(struct rollup *r, const struct ledger_row *row, bool slow_only)
 {
     int64_t s = row->start_ns / NS_PER_S;
     struct cell_key key = {.bucket = slow_only ? hour_of(r, s) : rollup_bucket(ROLLUP_MINUTE, s)};
     struct user_key user = {.bucket = hour_of(r, s), .user = row->user_hash};
     memcpy(key.name, row->name, sizeof key.name);
-    struct user_cell *u = find_user(slow_only ? &r->held_users : &r->live_users, &user);
+    struct user_cell *u = slow_only ? find_user(&r->held_users, &user) : new_user(r, &user);
     if (u == NULL)
         return false;
     figures_add_row(&u->sums, row);
@@ -226,11 +234,12 @@ static bool fold_cell(struct rollup *r, const struct cell *from)
         return false;
     figures_add(&to->sums, &from->sums);
     for (uint32_t i = 0; i < from->marks.n; i++) {
-        if (!add_code(&to->marks, from->marks.p[i].code, from->marks.p[i].count))
+        struct code_count c = codes_of(&from->marks)[i];
+        if (!add_code(&to->marks, c.code, c.count))
             return false;
     }
     for (uint32_t i = 0; i < from->users.n; i++) {
-        if (!add_user(&to->users, from->users.p[i].code))
+        if (!add_user(&to->users, codes_of(&from->users)[i].code))
             return false;
     }
     return true;
@@ -246,13 +255,13 @@ bool rollup_stage(struct rollup *r)
         if (!fold_cell(r, &rollup_cells(&r->staged)[i]))
             return false;
     }
-    for (uint32_t i = 0; i < r->live_users.n; i++) {
-        const struct user_cell *from = &rollup_users(&r->live_users)[i];
+    for (uint32_t i = 0; i < r->live_users_n; i++) {
+        const struct user_cell *from = &r->live_users[i];
         struct user_cell *to = find_user(&r->held_users, &from->key);
         if (to == NULL)
             return false;
         figures_add(&to->sums, &from->sums);
     }
-    rollup_map_clear(&r->live_users);
+    r->live_users_n = 0;
     return true;
 }

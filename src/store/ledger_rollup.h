@@ -18,13 +18,23 @@ int64_t rollup_bucket(enum rollup_class c, int64_t s);
 /* Start of the next one. */
 int64_t rollup_next(enum rollup_class c, int64_t s);
 
-/* Short lists of (code, count). */
-struct code_list {
-    struct code_count {
-        uint32_t code, count;
-    } * p;
-    uint32_t n, size;
+/* Short lists of (code, count); the first few stand in the list itself. A code whose count is full
+ * stands there again. */
+#define CODES_INSIDE 14
+struct code_count {
+    uint16_t code, count;
 };
+struct code_list {
+    uint32_t n, size; /* size 0: they are inside */
+    union {
+        struct code_count inside[CODES_INSIDE];
+        struct code_count *p;
+    };
+};
+static inline const struct code_count *codes_of(const struct code_list *l)
+{
+    return l->size == 0 ? l->inside : l->p;
+}
 
 struct cell_key {
     int64_t bucket; /* seconds */
@@ -53,9 +63,11 @@ struct rollup_map {
 };
 
 struct rollup {
-    struct rollup_map live, staged, held;     /* of struct cell; held: by hour */
-    struct rollup_map live_users, held_users; /* of struct user_cell */
-    int64_t hour_from, hour_to;               /* the latest hour looked up */
+    struct rollup_map live, staged, held; /* of struct cell; held: by hour */
+    struct rollup_map held_users;         /* of struct user_cell */
+    struct user_cell *live_users;         /* one for each row, on their way there */
+    uint32_t live_users_n, live_users_size;
+    int64_t hour_from, hour_to; /* the latest hour looked up */
 };
 
 void rollup_init(struct rollup *r);
@@ -76,11 +88,53 @@ static inline uint32_t rollup_held(const struct rollup *r)
 }
 static inline uint32_t rollup_pending(const struct rollup *r)
 {
-    return r->live.n + r->staged.n + r->live_users.n + rollup_held(r);
+    return r->live.n + r->staged.n + r->live_users_n + rollup_held(r);
 }
+/* For rollup_map_find. */
+NODISCARD bool rollup_map_grow(struct rollup_map *m, size_t entry, size_t key_n);
+
+/* `n` is a multiple of 8. Numbers of names and keyed hashes: nobody chooses them. */
+static inline uint32_t rollup_hash(const void *p, size_t n)
+{
+    uint64_t h = 0x9e3779b97f4a7c15u, v;
+    for (size_t i = 0; i < n; i += 8) {
+        memcpy(&v, (const char *)p + i, 8);
+        __uint128_t m = (__uint128_t)(h ^ v) * 0xa0761d6478bd642fu;
+        h = (uint64_t)m ^ (uint64_t)(m >> 64);
+    }
+    return (uint32_t)(h ^ h >> 32);
+}
+
+static inline bool rollup_same_key(const void *a, const void *b, size_t n)
+{
+    uint64_t x, y, differ = 0;
+    for (size_t i = 0; i < n; i += 8) {
+        memcpy(&x, (const char *)a + i, 8);
+        memcpy(&y, (const char *)b + i, 8);
+        differ |= x ^ y;
+    }
+    return differ == 0;
+}
+
 /* The entry that begins with the `key_n` bytes (a multiple of 8) of `key`, made and zeroed when
- * there is none. NULL: no memory. */
-void *rollup_map_find(struct rollup_map *m, const void *key, size_t key_n, size_t entry);
+ * there is none. NULL: no memory. Inline, so that keys are compared without calls. */
+static inline void *rollup_map_find(struct rollup_map *m, const void *key, size_t key_n,
+                                    size_t entry)
+{
+    if (unlikely(m->n == m->size) && !rollup_map_grow(m, entry, key_n))
+        return NULL;
+    uint32_t at = rollup_hash(key, key_n) & m->mask;
+    for (; m->slots[at] != 0; at = (at + 1) & m->mask) {
+        char *e = (char *)m->entries + (m->slots[at] - 1) * entry;
+        if (likely(rollup_same_key(e, key, key_n)))
+            return e;
+    }
+    char *e = (char *)m->entries + m->n * entry;
+    memset(e, 0, entry);
+    memcpy(e, key, key_n);
+    m->slots[at] = ++m->n;
+    return e;
+}
 void rollup_map_clear(struct rollup_map *m);
 void rollup_map_done(struct rollup_map *m);
 

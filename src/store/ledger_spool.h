@@ -74,5 +74,6 @@ void spool_clear_names(struct spool *s);
 /* Makes the pages that a lane will write next ready for it, so that the worker itself does not
  * wait for a file system that is busy with them. Store thread. */
 void spool_warm(const struct spool *s, uint32_t index);
+#define SPOOL_WARM_ROWS 256 /* as many rows may pass between two calls */
 
 #endif

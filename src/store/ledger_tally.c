@@ -4,7 +4,6 @@
 #include <math.h>
 
 #define SUB_BITS         3 /* buckets to each power of two, as a power of two */
-#define RANK_BITS        6
 #define SKETCH_DENSE     (SKETCH_REGISTERS / 2) /* more codes than this: all registers */
 #define SKETCH_NONE      0
 #define VARINT_BYTES_MAX 10
@@ -59,7 +58,7 @@ uint16_t sketch_code(uint64_t user_hash)
     uint64_t h = mix(user_hash);
     uint64_t rest = h << SKETCH_BITS | (uint64_t)1 << (SKETCH_BITS - 1);
     unsigned rank = (unsigned)__builtin_clzll(rest) + 1;
-    return (uint16_t)((h >> (64 - SKETCH_BITS)) << RANK_BITS | rank);
+    return (uint16_t)((h >> (64 - SKETCH_BITS)) << SKETCH_RANK_BITS | rank);
 }
 
 int64_t sketch_count(const uint8_t rank[SKETCH_REGISTERS])
@@ -183,7 +182,7 @@ static void put_sketch(struct buf *out, const uint8_t rank[SKETCH_REGISTERS])
     }
     put_varint(out, 1 + n);
     for (unsigned i = 0; i < SKETCH_REGISTERS; i++) {
-        uint16_t code = (uint16_t)(i << RANK_BITS | rank[i]);
+        uint16_t code = (uint16_t)(i << SKETCH_RANK_BITS | rank[i]);
         if (rank[i] > 0)
             buf_append(out, &code, sizeof code);
     }
@@ -240,10 +239,10 @@ static bool get_sketch(struct slice *in, struct tally *to)
     if (in->n < bytes)
         return false;
     for (size_t i = 0; i < n; i++) {
-        uint16_t code = (uint16_t)(i << RANK_BITS | ((unsigned char)in->p[i] & 63));
+        uint16_t code = (uint16_t)(i << SKETCH_RANK_BITS | ((unsigned char)in->p[i] & 63));
         if (n != SKETCH_REGISTERS)
             memcpy(&code, in->p + 2 * i, sizeof code);
-        uint8_t *rank = &to->rank[code >> RANK_BITS];
+        uint8_t *rank = &to->rank[code >> SKETCH_RANK_BITS];
         uint8_t other = code & 63;
         *rank = *rank > other ? *rank : other;
     }

@@ -44,6 +44,7 @@ int64_t histogram_quantile(const uint64_t count[HISTOGRAM_BUCKETS], double q);
  * error 3.3%; with linear counting where they are few. */
 #define SKETCH_BITS      10
 #define SKETCH_REGISTERS (1 << SKETCH_BITS)
+#define SKETCH_RANK_BITS 6
 
 /* Register and rank of a user, as register << 6 | rank. */
 uint16_t sketch_code(uint64_t user_hash);

@@ -76,7 +76,10 @@ static void free_taken(struct ledger *l)
         if (atomic_load_explicit(&ends->tail, memory_order_relaxed) == l->taken[i])
             continue;
         atomic_store_explicit(&ends->tail, l->taken[i], memory_order_release);
+        if (l->taken[i] - l->warmed[i] < SPOOL_WARM_ROWS)
+            continue;
         spool_warm(&l->spool, i);
+        l->warmed[i] = l->taken[i];
     }
 }
 

@@ -1,20 +1,19 @@
 """The comparison: exchange by exchange, attempt by attempt, token by token.
 
 What has to hold is said once, in `Exchange`. An exchange is *touched* when the gateway was killed
-while it was open, or so shortly after its end that its last row may not have been handed over: only
-such exchanges may have rows that are `crashed` or lack some, and there are no more of them than
-exchanges were open at the kills. Rows are estimated only where the upstream did not report, or where
-the client had left before the report was read.
+while it was open, or shortly after: only such exchanges may have rows that are `crashed` or lack some.
+Of those whose answer had come to its end before the kill no more may lack their row than there are
+workers, each of which can be between an answer and its settlement. Rows are estimated only where the
+upstream did not report, or where the client had left before the report was read.
 """
 
 import bisect
 import collections
 
 from books import FIGURES, NOT_SAID, PARTLY, STAGES, WHOLLY, cost_of
-from script import KEYS, MODELS
+from script import KEYS, MODELS, WORKERS
 
-DOUBT_NS = 5_000_000         # between an answer's end at the client and its settlement
-LEFT_DOUBT_NS = 50_000_000   # between a client's leaving and its settlement
+DOUBT_NS = 200_000_000        # between an answer's end, or a client's leaving, and its settlement
 LOG_DOUBT_NS = 2_000_000_000  # lines of the access log wait in memory for so long, and die with it
 SHOWN = 3
 REFUSALS = {"e"}     # kinds of the mock that answer with an error: nothing was used
@@ -49,7 +48,7 @@ TABLE = ("exchanges", "upstream requests", "reports in the ledger", "kills", "ex
          "rows", "rows exact", "tokens compared", "rows of nothing", "rows of refusals", "rows of an interim report",
          "rows estimated", "  the upstream said nothing", "  the upstream said a part", "  the client had left",
          "  the gateway was killed", "tokens estimated", "rows crashed", "exchanges crashed",
-         "exchanges crashed, at most", "rows of exchanges without a name", "sums compared", "budgets compared",
+         "exchanges crashed, at most", "answers given and not settled", "rows of exchanges without a name", "sums compared", "budgets compared",
          "log lines compared", "log tokens compared")
 
 
@@ -84,7 +83,7 @@ class Touch:
         self.kills = sorted(books.kills)
         self.gone = [gone for _, gone in self.kills]
         self.ids = {number for number, result in books.results.items()
-                    if self.killed_within(result, LEFT_DOUBT_NS if left(result) else DOUBT_NS)}
+                    if self.killed_within(result, DOUBT_NS if left(result) else 0)}
 
     def killed_within(self, result, doubt):
         """Was there a kill between the exchange's start and its end, or so much later?"""
@@ -147,11 +146,16 @@ def compare_log_line(books, number, line, excused, counts, found):
 class Exchange:
     """One exchange with its rows and the upstream requests that it made."""
 
-    def __init__(self, books, number, rows, touched, counts, found):
+    def __init__(self, books, number, rows, touch, counts, found):
         self.books, self.number, self.rows = books, number, rows
         self.line, self.result = books.script[number], books.results[number]
         self.entries = books.entries.get(number, [])
-        self.touched, self.counts, self.found = touched, counts, found
+        self.touched = number in touch.ids
+        late = not self.touched and touch.killed_within(self.result, DOUBT_NS)
+        if late and (not any(row.final for row in rows) or any(row.crashed for row in rows)):
+            self.touched = True
+            counts.add("answers given and not settled")
+        self.counts, self.found = counts, found
 
     def wrong(self, kind, row=None):
         self.found.add(kind, (show_row(row) + " | " if row else "") + show(self.books, self.number))
@@ -288,7 +292,7 @@ def check_ledger(books, counts, found):
     counts.add("rows", len(books.rows))
     for number, result in books.results.items():
         if number in by_id or result.request_id or number in books.log:
-            Exchange(books, number, by_id.get(number, []), number in touch.ids, counts, found).check()
+            Exchange(books, number, by_id.get(number, []), touch, counts, found).check()
     check_unknown(unknown, books, touch, by_id, counts, found)
     check_bound(books, touch, counts, found)
 
@@ -301,6 +305,9 @@ def check_bound(books, touch, counts, found):
     counts.add("exchanges crashed, at most", bound)
     if len(crashed) > bound:
         found.add("more crashed exchanges than were open", f"{len(crashed)}, at most {bound}")
+    late = counts.get("answers given and not settled")
+    if late > len(books.kills) * WORKERS:
+        found.add("answers given and not settled", f"{late}, at most {len(books.kills) * WORKERS}")
 
 
 def number_of(books, row):

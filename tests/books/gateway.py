@@ -81,8 +81,11 @@ class Gateway:
         self.folder, self.binary, self.port = folder, binary, port
         self.tool, self.ends = None, []
 
-    def start(self):
+    def launch(self):
         self.tool = Tool(self.folder, "weir", [self.binary, "serve", "--config", self.folder / "weir.yaml"])
+
+    def start(self):
+        self.launch()
         end = time.monotonic() + START_S
         while not self.serves():
             if self.tool.child.poll() is not None:

@@ -33,6 +33,8 @@ from ports import free_port  # noqa: E402
 
 TOOLS = HERE.parent.parent / "build" / "dev" / "tests" / "books"
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|LeakSanitizer")
+KILLED_AGAIN = 0.4    # of the kills: again at the next start
+AGAIN_WITHIN_S = 0.06
 GRACEFUL_EACH = 4  # every fourth life ends with SIGTERM
 
 
@@ -72,6 +74,19 @@ def ends_of(rng, exchanges, lives):
             for at, count in enumerate(counts)]
 
 
+def end_life(weir, how, rng):
+    """Ends the gateway, and often enough once more while it still reads what the kill has left."""
+    time.sleep(rng.random() * 0.02)
+    if how == signal.SIGTERM:
+        weir.stop()
+        return
+    weir.kill()
+    while rng.random() < KILLED_AGAIN:
+        weir.launch()
+        time.sleep(rng.random() * AGAIN_WITHIN_S)
+        weir.kill()
+
+
 def play(args, folder, rng):
     """Plays the script; the gateway still runs when this returns."""
     (folder / "script.txt").write_text(
@@ -87,9 +102,7 @@ def play(args, folder, rng):
         ends = ends_of(rng, args.exchanges, args.lives)
         for done in load.progress():
             while ends and done >= ends[0][0]:
-                _, how = ends.pop(0)
-                time.sleep(rng.random() * 0.02)
-                weir.kill() if how == signal.SIGKILL else weir.stop()
+                end_life(weir, ends.pop(0)[1], rng)
                 weir.start()
     except BaseException:
         for tool in (load, weir.tool):

@@ -3,12 +3,21 @@
 import copy
 import dataclasses
 
+from compare import DOUBT_NS, Touch
+
+
+def far_from_kills(books):
+    """Exchanges for which nothing is excused."""
+    touch = Touch(books)
+    return {number for number, result in books.results.items() if not touch.killed_within(result, DOUBT_NS)}
+
 
 def exact_row(books):
     """A row that has tokens and no flags, of an exchange that is known."""
+    good = far_from_kills(books)
     for at, row in enumerate(books.rows):
-        if row.request_id in books.names and not row.crashed and not row.estimated and row.tokens[1] > 12 and \
-                row.final and row.reason == "complete":
+        if books.names.get(row.request_id) in good and row.final and row.reason == "complete" and \
+                not row.estimated and row.tokens[1] > 12:
             return at
     raise AssertionError("there is no exact row to spoil")
 
@@ -56,9 +65,9 @@ def stranger(books):
 
 
 def said_entry(books):
+    good = far_from_kills(books)
     for number, entries in books.entries.items():
-        result = books.results.get(number)
-        if entries[-1].said == 2 and result and result.outcome == "c" and number in books.log:
+        if entries[-1].said == 2 and number in good and books.results[number].outcome == "c":
             return number
     raise AssertionError("there is no entry to spoil")
 

@@ -39,6 +39,7 @@ KEYS = {
 }
 USE_CASES = ("summaries", "tagging", "drafts")
 USERS = 40
+WORKERS = 2
 WIDE = ("requests_per_minute: 100000000, tokens_per_minute: 1000000000000, concurrency: 100000, "
         "budget: {hour: 1000000, day: 1000000, week: 1000000, month: 10000000}")
 
@@ -60,7 +61,7 @@ def tight_budget(exchanges):
 
 def plain_config(port, mock_port, folder):
     """Without keys' owners, limits and prices, for what knows none of them."""
-    lines = [f"listen: 127.0.0.1:{port}", f"data: {folder}/data", "workers: 2",
+    lines = [f"listen: 127.0.0.1:{port}", f"data: {folder}/data", f"workers: {WORKERS}",
              "trusted_proxies: [127.0.0.1/32]", f"log: {{access: {folder}/access.log}}", "auth: keys",
              "providers:"]
     for provider, wire in PROVIDERS.items():

@@ -46,8 +46,8 @@ def ask(weir, folder):
     folder.mkdir()
     settled(weir)
     api = {by: pages(weir, by) for by in DIMENSIONS}
-    command = {by: json.loads(weir.command("usage", "--by", by, "--from", WINDOW, "--json"))["lines"]
-               for by in DIMENSIONS}
+    command = {by: json.loads(weir.command("usage", "--by", by.replace("_", "-"), "--last", WINDOW, "--top", 1000,
+                                           "--json"))["lines"] for by in DIMENSIONS}
     keys = {}
     for key in KEYS:
         status, body = weir.get("/v1/key", secret(key))

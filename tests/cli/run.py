@@ -15,7 +15,7 @@ import cases  # noqa: E402
 import harness  # noqa: E402
 
 MODULES = ("serve_cases", "check_cases", "pull_cases", "pull_resume_cases", "chat_cases",
-           "chat_terminal_cases", "doctor_cases", "prices_cases")
+           "chat_terminal_cases", "doctor_cases", "prices_cases", "usage_cases", "import_cases")
 
 
 def arguments():

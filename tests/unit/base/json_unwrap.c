@@ -51,8 +51,7 @@ TEST(plain_objects)
         "{\\n    \\\"a\\\": [\\n        -1.5e+3,\\n        true, false, null\\n    ]\\n}",
         "{\\\"\\\":\\\"\\\",\\\"x\\\":\\\"\\\\\\\"\\\\\\\\\\\\/\\\\b\\\\f\\\\n\\\\r\\\\t\\\"}",
         "{\\\"a\\\":\\\"\\\\u00e9\\\\ud83d\\\\ude80 \\u00e9\\ud83d\\ude80\\\"}",
-        "{\\\"a\\\":\\\"Gr\xC3\xB6\xC3\x9F"
-        "e, and a text of more than sixteen bytes\\\"}",
+        "{\\\"a\\\":\\\"Gr\xC3\xB6\xC3\x9Fig, and a text of more than sixteen bytes\\\"}",
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         check_note("%s", rows[i]);

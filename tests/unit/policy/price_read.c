@@ -166,7 +166,7 @@ TEST(what_is_wrong_is_named_with_its_place)
              "\"rates\":{\"input\":1}}]"),
          "2:1: windows: `from` and `to` are the same"},
         {ONE("\"later\":[{\"from\":\"2027-01-01\"},\n{\"from\":\"2027-01-01\"}]"),
-         "2:10: later: days have to follow each other"},
+         "2:9: later: days have to follow each other"},
         {ONE("\n\"price\":1"), "2:1: model: `price` is unknown"},
         {ONE("\"patterns\":[\n\"\"]"), "2:1: patterns: a text of 1 to 100 bytes expected"},
         {HEAD "{\"name\":\"a\",\"models\":[\n{}]}]}", "2:1: model: `id` is missing"},

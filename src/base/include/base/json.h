@@ -121,8 +121,8 @@ bool json_string_is(const struct json_doc *d, uint32_t node, struct slice s);
 /* The text of a string: in place if it has no escapes, else a copy in `a` (.p NULL: no memory). */
 NODISCARD struct slice json_string(const struct json_doc *d, uint32_t node, struct arena *a);
 
-/* Resolves the escapes of `inner` into `out`, which is apart from it and has room for inner.n bytes,
- * all of which may be written; returns the length. A lone surrogate becomes U+FFFD. */
+/* Resolves the escapes of `inner` into `out`, which is apart from it and has room for inner.n
+ * bytes, all of which may be written; returns the length. A lone surrogate becomes U+FFFD. */
 size_t json_unescape(struct slice inner, char *out);
 
 /* What json_unescape gives, if that is itself an object in JSON that json_parse takes without flags

@@ -121,7 +121,10 @@ struct gw_snapshot {
     size_t models_n, providers_n, passthrough_n;
     struct slice *expose; /* patterns of "provider/model" that may be asked for; '*' at the end */
     size_t expose_n;
-    struct slice models_json; /* the answer of GET /v1/models */
+    struct llm_model_row *model_rows; /* what can be asked for, as GET /v1/models lists it */
+    size_t model_rows_n;
+    struct slice models_json; /* that answer for whoever may ask for all of it */
+    int64_t created_s;        /* Unix time of the snapshot */
     struct gw_limits limits;
     struct net_server_limits server;
     struct tls_server_context **tls; /* by listener; NULL: plain */

@@ -58,6 +58,7 @@ struct llm_request {
     bool stream;
     bool wants_usage;   /* stream_options.include_usage is true */
     int64_t max_tokens; /* the client's bound on output, the larger if there are two; -1: none */
+    int64_t cap_tokens; /* bound that goes upstream where the client gives none; 0: none does */
     int64_t n;          /* answers asked for, 1 by default */
     struct llm_span members[LLM_MEMBERS_N];
     struct llm_span include_usage;      /* inside stream_options */
