@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define BULK_STRING 4096u /* bytes: shorter strings are never taken for a file */
+#define BULK_LOOK   256
+
 bool request_refuse(struct request_reader *rd, const char *param, const char *code, const char *fmt,
                     ...)
 {
@@ -84,6 +87,34 @@ static bool read_root(struct request_reader *rd, int (*lookup)(struct slice))
     return true;
 }
 
+/* A long string that is an encoded image or file: a data URL, or nothing but base64 to begin with.
+ */
+static bool is_bulk(struct slice s)
+{
+    if (slice_starts(s, SLICE("data:")))
+        return true;
+    for (size_t i = 0; i < BULK_LOOK; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool base64 = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '+' || c == '/' || c == '-' || c == '_' || c == '\\';
+        if (!base64)
+            return false;
+    }
+    return true;
+}
+
+static size_t bulk_bytes(const struct json_doc *d, struct slice body)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < d->count && body.n > BULK_STRING; i++) {
+        const struct json_node *node = &d->nodes[i];
+        if (node->end - node->off > BULK_STRING && d->text[node->off] == '"' &&
+            is_bulk(json_inner(d, i)))
+            n += node->end - node->off;
+    }
+    return n;
+}
+
 bool request_open(struct request_reader *rd, struct json_doc *d, struct json_parser *p,
                   struct arena *a, enum llm_op op, struct slice body, int (*lookup)(struct slice),
                   struct llm_request *ret, struct llm_bad_request *ret_bad)
@@ -98,6 +129,7 @@ bool request_open(struct request_reader *rd, struct json_doc *d, struct json_par
         return request_refuse(rd, "", "invalid_json", "invalid JSON at byte %u: %s",
                               (unsigned)d->error_at, json_error_text(e));
     ret->doc = *d;
+    ret->bulk_bytes = bulk_bytes(d, body);
     return read_root(rd, lookup);
 }
 

@@ -335,6 +335,27 @@ class Cli(KeyCase):
             self.assertIn("`admin`", err)
 
 
+class Import(KeyCase):
+    """`weir import litellm` beside a running gateway: its clients notice nothing."""
+
+    def test_keys_count_at_once(self):
+        with self.weir() as weir:
+            secrets = {"ci": "sk-of-the-build", "off": "sk-blocked", "stray": "sk-of-no-team"}
+            rows = [{"token": hashlib.sha256(s.encode()).hexdigest(), "key_alias": name, "blocked": name == "off",
+                     "team_id": "search" if name != "stray" else "unknown"} for name, s in secrets.items()]
+            config, keys = weir.folder / "litellm.yaml", weir.folder / "keys.json"
+            config.write_text("model_list: [{model_name: m, litellm_params: {model: hosted_vllm/m, "
+                              "api_base: 'http://127.0.0.1:1/v1'}}]\n")
+            keys.write_text(json.dumps(rows))
+            code, _, err = weir.command("import", "litellm", config, "--keys", keys, "-o", weir.folder / "new.yaml",
+                                        "--data", weir.data)
+            self.assertEqual(code, 1, err)
+            self.assertRegex(err, r"keys\.json:1: key `stray`: .*no such team")
+            self.assertEqual([self.accepted(weir, secrets[n]) for n in ("ci", "off", "stray")], [True, False, False])
+            for secret in secrets.values():
+                self.assertNotIn(secret, err)
+
+
 class Paths(KeyCase):
     def test_the_client_port_has_no_admin_api(self):
         with self.weir() as weir:

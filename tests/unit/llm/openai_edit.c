@@ -423,3 +423,44 @@ TEST(an_arena_without_room_is_reported)
     CHECK(bad.no_memory);
     tear_down();
 }
+
+/* A bound of the gateway's own goes where the client gave none. */
+TEST(bound_is_put_in)
+{
+    static const struct {
+        enum llm_op op;
+        unsigned quirks;
+        const char *body, *want;
+    } caps[] = {
+        {LLM_CHAT, 0, "{\"model\":\"m\"," M "}", "{\"model\":\"m\",\"max_tokens\":64," M "}"},
+        {LLM_CHAT, QUIRK_OPENAI_PROPER, "{\"model\":\"m\"," M "}",
+         "{\"model\":\"m\",\"max_completion_tokens\":64," M "}"},
+        {LLM_COMPLETIONS, QUIRK_OPENAI_PROPER, "{\"model\":\"m\",\"prompt\":\"\"}",
+         "{\"model\":\"m\",\"max_tokens\":64,\"prompt\":\"\"}"},
+        {LLM_CHAT, 0, "{\"max_tokens\":null,\"model\":\"m\"," M "}",
+         "{\"max_tokens\":64,\"model\":\"m\"," M "}"},
+        {LLM_CHAT, 0, "{\"max_tokens\":7,\"model\":\"m\"," M "}",
+         "{\"max_tokens\":7,\"model\":\"m\"," M "}"},
+        {LLM_CHAT, 0, "{\"model\":\"m\",\"stream\":true," M "}",
+         "{\"model\":\"m\",\"max_tokens\":64,\"stream_options\":{\"include_usage\":true},"
+         "\"stream\":true," M "}"},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LEN(caps); i++) {
+        struct llm_provider provider = {.type = "test", .quirks = caps[i].quirks};
+        struct llm_request r;
+        struct llm_bad_request bad;
+        struct llm_body out;
+        struct buf got;
+        check_note("%s", caps[i].body);
+        CHECK(openai_read_request(parser, &arena, caps[i].op, slice_str(caps[i].body), &r, &bad));
+        r.cap_tokens = 64;
+        CHECK(openai_edit_request(&arena, &r, &provider, SLICE("m"), &out));
+        buf_init(&got, 1 << 20);
+        for (unsigned k = 0; k < out.parts; k++)
+            buf_slice(&got, out.part[k]);
+        CHECK(slice_is(buf_view(&got), caps[i].want));
+        buf_done(&got);
+    }
+    tear_down();
+}

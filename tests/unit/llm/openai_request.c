@@ -305,3 +305,37 @@ TEST(operations_have_names_and_paths)
     CHECK_EQ_STR(llm_op_name(LLM_COMPLETIONS), "completions");
     CHECK_EQ_STR(llm_op_name(LLM_EMBEDDINGS), "embeddings");
 }
+
+/* Encoded files are no text, whatever they stand in; long words are. */
+TEST(bulk)
+{
+    static const struct {
+        const char *before, *each, *behind;
+        bool bulk;
+    } rows[] = {
+        {"{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,",
+         "iVBORw0KGgo=", "\"}}", true},
+        {"{\"type\":\"file\",\"data\":\"", "JVBERi0xLjQK", "\"}", true},
+        {"{\"type\":\"text\",\"text\":\"", "twelve words", "\"}", false},
+        {"{\"type\":\"text\",\"text\":\"", "\xE6\xBC\xA2\xE5\xAD\x97\xE6\xBC\xA2\xE5\xAD\x97",
+         "\"}", false},
+    };
+    set_up();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct llm_request r;
+        struct llm_bad_request bad;
+        struct buf b;
+        check_note("row %zu", i);
+        buf_init(&b, 1 << 20);
+        buf_lit(&b, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[");
+        buf_slice(&b, slice_str(rows[i].before));
+        for (unsigned k = 0; k < 1000; k++)
+            buf_slice(&b, slice_str(rows[i].each));
+        buf_slice(&b, slice_str(rows[i].behind));
+        buf_lit(&b, "]}]}");
+        CHECK(openai_read_request(parser, &arena, LLM_CHAT, buf_view(&b), &r, &bad));
+        CHECK_EQ_I64((int64_t)r.bulk_bytes / 12000, rows[i].bulk);
+        buf_done(&b);
+    }
+    tear_down();
+}

@@ -40,7 +40,7 @@ static inline void jw_put_key(struct json_writer *w, const char *text, size_t n)
 void jw_key_slice(struct json_writer *w, struct slice key);
 void jw_string(struct json_writer *w, struct slice s);
 void jw_i64(struct json_writer *w, int64_t v);
-void jw_double(struct json_writer *w, double v); /* not finite: null */
+void jw_double(struct json_writer *w, double v);    /* not finite: null */
 void jw_money(struct json_writer *w, int64_t nano); /* dollars, as buf_money has them */
 void jw_bool(struct json_writer *w, bool v);
 void jw_null(struct json_writer *w);
