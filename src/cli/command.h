@@ -7,6 +7,6 @@
 typedef int command_fn(int argc, char **argv);
 
 command_fn cmd_serve, cmd_init, cmd_check, cmd_chat, cmd_pull, cmd_doctor, cmd_models, cmd_docs,
-    cmd_reload, cmd_health, cmd_prices, cmd_version, cmd_key, cmd_import, cmd_usage;
+    cmd_reload, cmd_health, cmd_prices, cmd_version, cmd_key, cmd_import, cmd_usage, cmd_ledger;
 
 #endif

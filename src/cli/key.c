@@ -308,6 +308,40 @@ static struct slice state_of(const struct json_doc *d, uint32_t key, struct slic
     return is_true(d, key, "issued") ? SLICE("active") : SLICE("in the file");
 }
 
+/* "60 rpm, $50/month" */
+static void put_limits(struct buf *out, struct key_call *c, uint32_t limits, bool budget)
+{
+    static const struct {
+        const char *key, *unit;
+    } units[] = {{"requests_per_minute", " rpm"},
+                 {"tokens_per_minute", " tpm"},
+                 {"input_tokens_per_minute", " tpm in"},
+                 {"output_tokens_per_minute", " tpm out"},
+                 {"concurrency", " at once"}};
+    const struct json_doc *d = &c->doc;
+    if (json_type_at(d, limits) != JSON_OBJECT)
+        return;
+    for (uint32_t i = json_first(d, limits); i < json_end(d, limits); i = json_after(d, i + 1)) {
+        if (json_string_is(d, i, SLICE("budget"))) {
+            put_limits(out, c, i + 1, true);
+            continue;
+        }
+        struct slice key = json_inner(d, i);
+        buf_slice(out, out->n > 0 ? SLICE(", ") : SLICE(""));
+        buf_slice(out, budget ? SLICE("$") : SLICE(""));
+        put_cell(out, c, i + 1);
+        struct slice unit = SLICE_NONE;
+        for (size_t u = 0; u < ARRAY_LEN(units) && !budget; u++) {
+            if (slice_is(key, units[u].key))
+                unit = slice_str(units[u].unit);
+        }
+        if (unit.n > 0)
+            buf_slice(out, unit);
+        else
+            buf_printf(out, "%c%.*s", budget ? '/' : ' ', SLICE_ARG(key));
+    }
+}
+
 static void add_row(struct table *t, struct key_call *c, uint32_t key)
 {
     struct buf text;
@@ -325,7 +359,9 @@ static void add_row(struct table *t, struct key_call *c, uint32_t key)
     for (unsigned i = 0; i < COLS_N; i++) {
         uint32_t v = columns[i].key != NULL ? json_get(&c->doc, key, slice_str(columns[i].key)) : 0;
         buf_reset(&text);
-        if (v != 0)
+        if (v != 0 && i == COL_LIMITS)
+            put_limits(&text, c, v, false);
+        else if (v != 0)
             put_cell(&text, c, v);
         if (i == COL_EXPIRES && text.n > 10)
             text.n = 10; /* the day */

@@ -25,6 +25,8 @@ static const struct command {
     {"usage", "[--by WHAT] [--last-month]", "what was used, and what it cost", cmd_usage},
     {"import", "litellm FILE [--keys DUMP]", "take over a LiteLLM gateway, keys and all",
      cmd_import},
+    {"ledger", "verify|backup DIR|...", "check, copy, export or upgrade the ledger's files",
+     cmd_ledger},
     {"docs", "configuration|errors|metrics", "print a reference document", cmd_docs},
     {"version", "", "print the version", cmd_version},
 };

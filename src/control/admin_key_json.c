@@ -97,28 +97,38 @@ static void put_value(struct json_writer *w, const struct json_doc *d, uint32_t 
     jw_close(w, type == JSON_OBJECT ? '}' : ']');
 }
 
+static void merge(struct json_writer *w, struct place target, struct place patch, bool top);
+
+/* The members of the object `target`, as the object `patch` leaves them. */
+static void merge_old(struct json_writer *w, struct place target, struct place patch)
+{
+    const struct json_doc *d = target.doc;
+    for (uint32_t i = json_first(d, target.node), end = json_end(d, target.node); i < end;
+         i = json_after(d, i + 1)) {
+        struct place change = find_same(patch, d, i);
+        if (change.doc == NULL) {
+            put_text(w, d, i, true);
+            put_value(w, d, i + 1);
+        } else if (json_type_at(change.doc, change.node) != JSON_NULL) {
+            put_text(w, d, i, true);
+            merge(w, (struct place){d, i + 1}, change, false);
+        }
+    }
+}
+
 /* RFC 7396 section 2. `top`: the patch is a whole request, whose columns are not for here. */
 static void merge(struct json_writer *w, struct place target, struct place patch, bool top)
 {
+    const struct json_doc *d = patch.doc;
     if (!is_object(patch)) {
-        put_value(w, patch.doc, patch.node);
+        put_value(w, d, patch.node);
         return;
     }
     jw_open(w, '{');
-    uint32_t i = is_object(target) ? json_first(target.doc, target.node) : 0;
-    uint32_t end = is_object(target) ? json_end(target.doc, target.node) : 0;
-    for (; i < end; i = json_after(target.doc, i + 1)) {
-        struct place change = find_same(patch, target.doc, i);
-        if (change.doc != NULL && json_type_at(change.doc, change.node) == JSON_NULL)
-            continue;
-        put_text(w, target.doc, i, true);
-        if (change.doc != NULL)
-            merge(w, (struct place){target.doc, i + 1}, change, false);
-        else
-            put_value(w, target.doc, i + 1);
-    }
-    const struct json_doc *d = patch.doc;
-    for (i = json_first(d, patch.node); i < json_end(d, patch.node); i = json_after(d, i + 1)) {
+    if (is_object(target))
+        merge_old(w, target, patch);
+    for (uint32_t i = json_first(d, patch.node), end = json_end(d, patch.node); i < end;
+         i = json_after(d, i + 1)) {
         bool passes = json_type_at(d, i + 1) != JSON_NULL && !(top && key_json_is_column(d, i));
         if (!passes || find_same(target, d, i).doc != NULL)
             continue;

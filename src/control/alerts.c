@@ -386,8 +386,8 @@ static bool has_budget(const struct limit_set *set)
     return false;
 }
 
-static void refresh(struct alerts *a, const struct config *c, const struct gw_snapshot *s,
-                    int64_t now_ns)
+void alerts_use(struct alerts *a, const struct config *c, const struct gw_snapshot *s,
+                int64_t now_ns)
 {
     if (a->snapshot == s && now_ns - a->refreshed_ns < REFRESH_NS)
         return;
@@ -404,7 +404,7 @@ static void refresh(struct alerts *a, const struct config *c, const struct gw_sn
 void alerts_tick(struct alerts *a, const struct config *c, const struct gw_snapshot *s,
                  struct limit_registry *r, int64_t now_ns, int64_t wall_ns)
 {
-    refresh(a, c, s, now_ns);
+    alerts_use(a, c, s, now_ns);
     prune(a, wall_ns);
     for (size_t i = 0; i < a->scopes.n && c->alerts.budgets.n > 0; i++) {
         struct occasion o = {.scope = a->scopes.item[i], .wall_ns = wall_ns};

@@ -29,6 +29,10 @@ void alerts_set_sender(struct alerts *a, alerts_send_fn *send, void *ctx);
 /* Hands the sender what an earlier process did not get rid of. Once. */
 void alerts_resend(struct alerts *a);
 
+/* The scopes of this snapshot, which was made from `c`, are those to look at. alerts_tick does the
+ * same. */
+void alerts_use(struct alerts *a, const struct config *c, const struct gw_snapshot *s,
+                int64_t now_ns);
 /* Looks at all budgets; to be called once a second. `now_ns` is the monotonic clock's time,
  * `wall_ns` the steady wall clock's. */
 void alerts_tick(struct alerts *a, const struct config *c, const struct gw_snapshot *s,
@@ -42,7 +46,7 @@ void alerts_sent(void *a, int64_t id, bool taken, const char *why);
 size_t alerts_given(const struct alerts *a, const struct gw_scope *s, unsigned budget,
                     int64_t period_ns, int64_t *ret, size_t most);
 
-/* The scopes and their snapshot as of the latest tick, for the admin API; none before the first. */
+/* The scopes and their snapshot in use, for the admin API; none before the first. */
 const struct scope_list *alerts_scopes(const struct alerts *a);
 const struct gw_snapshot *alerts_snapshot(const struct alerts *a);
 

@@ -81,9 +81,10 @@ void reading_close(struct reading *r)
     mem_free(r);
 }
 
-void reading_update(struct reading *r, const struct config *c)
+void reading_update(struct reading *r, const struct config *c, const struct gw_snapshot *s)
 {
     struct buf error;
+    alerts_use(r->alerts, c, s, clock_mono_ns());
     if (r->webhook == NULL)
         return;
     buf_init(&error, 4096);

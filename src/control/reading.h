@@ -30,8 +30,8 @@ void reading_stop(struct reading *r);
 /* Stopped or not; after the admin port, whose routes use it. NULL is fine. */
 void reading_close(struct reading *r);
 
-/* At the start and after each reload, when `c` is in force. */
-void reading_update(struct reading *r, const struct config *c);
+/* At the start and after each reload, when `c` and the snapshot made from it are in force. */
+void reading_update(struct reading *r, const struct config *c, const struct gw_snapshot *s);
 /* Once a second or more often; `now_ns` is monotonic, `wall_ns` steady. */
 void reading_tick(struct reading *r, const struct config *c, const struct gw_snapshot *s,
                   int64_t now_ns, int64_t wall_ns);

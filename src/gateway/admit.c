@@ -1,8 +1,6 @@
 /* Admission: requests and places for an exchange, tokens and dollars for its attempts. */
 #include "admit.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "worker.h"
 
@@ -194,47 +192,69 @@ void admit_unreserve(struct exchange *x, struct limit_hold *hold)
     limit_settle(registry(x), x->worker->limits, hold, &nothing, net_now(&x->worker->loop));
 }
 
-/* Names of the fields by dialect family. */
+/* What the fields are called. */
 struct standing_row {
     enum limit_kind kind;
-    const char *openai, *anthropic;
+    struct slice openai, anthropic; /* empty: there is no such field */
 };
 static const struct standing_row standing_rows[] = {
-    {LIMIT_REQUESTS, "requests", "requests"},
-    {LIMIT_TOKENS, "tokens", "tokens"},
-    {LIMIT_INPUT, NULL, "input-tokens"},
-    {LIMIT_OUTPUT, NULL, "output-tokens"},
+    {LIMIT_REQUESTS, {"requests", 8}, {"requests", 8}},
+    {LIMIT_TOKENS, {"tokens", 6}, {"tokens", 6}},
+    {LIMIT_INPUT, {NULL, 0}, {"input-tokens", 12}},
+    {LIMIT_OUTPUT, {NULL, 0}, {"output-tokens", 13}},
 };
 
 /* "1s", "6m0s", "20ms": how OpenAI writes a duration. */
 static void put_duration(struct buf *b, int64_t ns)
 {
     int64_t ms = (ns + NS_PER_MS - 1) / NS_PER_MS, s = (ms + 999) / 1000;
-    if (ms < 1000)
-        buf_printf(b, "%lldms", (long long)ms);
-    else if (s < 60)
-        buf_printf(b, "%llds", (long long)s);
-    else
-        buf_printf(b, "%lldm%llds", (long long)(s / 60), (long long)(s % 60));
+    if (ms < 1000) {
+        buf_i64(b, ms);
+        buf_char(b, 'm');
+    } else if (s >= 60) {
+        buf_i64(b, s / 60);
+        buf_char(b, 'm');
+        buf_i64(b, s % 60);
+    } else {
+        buf_i64(b, s);
+    }
+    buf_char(b, 's');
 }
 
-static void put_openai(struct buf *b, const char *name, const struct limit_standing *s)
+static void put_openai(struct buf *b, struct slice name, const struct limit_standing *s)
 {
-    buf_printf(b, "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n", name,
-               (long long)s->most, name, (long long)MAX_OF(s->left, INT64_C(0)));
-    buf_printf(b, "x-ratelimit-reset-%s: ", name);
+    buf_lit(b, "x-ratelimit-limit-");
+    buf_slice(b, name);
+    buf_lit(b, ": ");
+    buf_i64(b, s->most);
+    buf_lit(b, "\r\nx-ratelimit-remaining-");
+    buf_slice(b, name);
+    buf_lit(b, ": ");
+    buf_i64(b, MAX_OF(s->left, INT64_C(0)));
+    buf_lit(b, "\r\nx-ratelimit-reset-");
+    buf_slice(b, name);
+    buf_lit(b, ": ");
     put_duration(b, s->reset_ns);
     buf_lit(b, "\r\n");
 }
 
-static void put_anthropic(struct buf *b, const char *name, const struct limit_standing *s)
+static void put_anthropic(struct buf *b, struct slice name, const struct limit_standing *s)
 {
     char at[CLOCK_RFC3339_SIZE];
     clock_format_rfc3339(clock_wall_ns() + s->reset_ns, at);
-    buf_printf(b,
-               "anthropic-ratelimit-%s-limit: %lld\r\nanthropic-ratelimit-%s-remaining: %lld\r\n",
-               name, (long long)s->most, name, (long long)MAX_OF(s->left, INT64_C(0)));
-    buf_printf(b, "anthropic-ratelimit-%s-reset: %s\r\n", name, at);
+    buf_lit(b, "anthropic-ratelimit-");
+    buf_slice(b, name);
+    buf_lit(b, "-limit: ");
+    buf_i64(b, s->most);
+    buf_lit(b, "\r\nanthropic-ratelimit-");
+    buf_slice(b, name);
+    buf_lit(b, "-remaining: ");
+    buf_i64(b, MAX_OF(s->left, INT64_C(0)));
+    buf_lit(b, "\r\nanthropic-ratelimit-");
+    buf_slice(b, name);
+    buf_lit(b, "-reset: ");
+    buf_slice(b, slice_str(at));
+    buf_lit(b, "\r\n");
 }
 
 void admit_put_fields(const struct exchange *x, struct buf *b)
@@ -249,7 +269,7 @@ void admit_put_fields(const struct exchange *x, struct buf *b)
             continue;
         if (x->dialect->id == DIALECT_ANTHROPIC)
             put_anthropic(b, row->anthropic, s);
-        else if (row->openai != NULL)
+        else if (row->openai.n > 0)
             put_openai(b, row->openai, s);
     }
 }

@@ -2,6 +2,7 @@
 #include "policy/calendar.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define ZONES_DIR "/usr/share/zoneinfo"
 #define ZONE_MAX  128                /* bytes of a name */
 #define YEAR      CALENDAR_PERIODS_N /* hours are counted from its start */
+
+static _Atomic unsigned zones_set; /* so often */
 
 /* Names of the database only: no path leads out of it, and "right/" counts leap seconds, which Unix
  * time does not. */
@@ -65,6 +68,7 @@ bool calendar_set_zone(struct slice zone)
     if (setenv("TZ", name, 1) != 0)
         return false;
     tzset();
+    zones_set++;
     return true;
 }
 
@@ -139,14 +143,26 @@ static void hour_around(int64_t s, int64_t *ret_start, int64_t *ret_next)
     *ret_next = MIN_OF(*ret_start + HOUR_S, next_year);
 }
 
+/* Each thread remembers the latest period of each kind: it is nearly always the one asked for, and
+ * finding it takes some fifty calls of the C library. */
 static void around(enum calendar_period p, int64_t wall_ns, int64_t *ret_start, int64_t *ret_next)
 {
+    static _Thread_local struct {
+        int64_t start, next;
+        unsigned zone;
+    } latest[CALENDAR_PERIODS_N];
     int64_t s = wall_ns / NS_PER_S - (wall_ns % NS_PER_S < 0);
+    unsigned zone = atomic_load_explicit(&zones_set, memory_order_relaxed) + 1;
     ASSERT((unsigned)p < CALENDAR_PERIODS_N);
-    if (p == CALENDAR_HOUR)
-        hour_around(s, ret_start, ret_next);
-    else
-        period_around(p, s, ret_start, ret_next);
+    if (latest[p].zone != zone || s < latest[p].start || s >= latest[p].next) {
+        if (p == CALENDAR_HOUR)
+            hour_around(s, &latest[p].start, &latest[p].next);
+        else
+            period_around(p, s, &latest[p].start, &latest[p].next);
+        latest[p].zone = zone;
+    }
+    *ret_start = latest[p].start;
+    *ret_next = latest[p].next;
 }
 
 int64_t calendar_start(enum calendar_period p, int64_t wall_ns)

@@ -128,8 +128,8 @@ static bool open_database(struct ledger *l, struct buf *error)
         buf_lit(error, "the path of the ledger's folder is too long");
         return false;
     }
-    return db_open(&l->db, path, error) && db_load_names(l->db.sql, &l->names, error) &&
-           db_load_places(l->db.sql, l->place, error);
+    return db_open(&l->db, path, error) && db_note_zone(l->db.sql, error) &&
+           db_load_names(l->db.sql, &l->names, error) && db_load_places(l->db.sql, l->place, error);
 }
 
 static void note_names_merged(struct ledger *l)

@@ -110,6 +110,34 @@ void db_close(struct ledger_db *db)
     memset(db, 0, sizeof *db);
 }
 
+bool db_note_zone(sqlite3 *sql, struct buf *error)
+{
+    const char *zone = getenv("TZ"); /* as policy/calendar.h sets it */
+    sqlite3_stmt *s = NULL;
+    bool ok = sqlite3_prepare_v2(sql, "INSERT OR REPLACE INTO meta VALUES ('timezone', ?1)", -1, &s,
+                                 NULL) == SQLITE_OK;
+    if (ok) {
+        sqlite3_bind_text(s, 1, zone != NULL && zone[0] != '\0' ? zone : "UTC", -1,
+                          SQLITE_TRANSIENT);
+        ok = sqlite3_step(s) == SQLITE_DONE;
+    }
+    sqlite3_finalize(s);
+    if (!ok)
+        buf_printf(error, "the ledger's database: %s", sqlite3_errmsg(sql));
+    return ok;
+}
+
+void db_zone(sqlite3 *sql, struct buf *out)
+{
+    sqlite3_stmt *s = NULL;
+    const char *text = "SELECT value FROM meta WHERE key = 'timezone'";
+    if (sqlite3_prepare_v2(sql, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+        buf_append(out, sqlite3_column_text(s, 0), (size_t)sqlite3_column_bytes(s, 0));
+    else
+        buf_lit(out, "UTC");
+    sqlite3_finalize(s);
+}
+
 bool db_load_names(sqlite3 *sql, struct names *names, struct buf *error)
 {
     sqlite3_stmt *s = NULL;

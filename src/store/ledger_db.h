@@ -67,6 +67,11 @@ void db_close(struct ledger_db *db);
 NODISCARD bool db_register(sqlite3 *sql);
 NODISCARD bool db_exec(sqlite3 *sql, const char *text, struct buf *error);
 
+/* The timezone of the buckets: the one that the process counts in is noted; and what was noted,
+ * into `out` ("UTC" when nothing was). */
+NODISCARD bool db_note_zone(sqlite3 *sql, struct buf *error);
+void db_zone(sqlite3 *sql, struct buf *out);
+
 NODISCARD bool db_load_names(sqlite3 *sql, struct names *names, struct buf *error);
 NODISCARD bool db_load_places(sqlite3 *sql, struct place place[DB_PARTS_N], struct buf *error);
 NODISCARD bool db_load_lanes(sqlite3 *sql, uint64_t next[LEDGER_LANES_MAX + 1], struct buf *error);

@@ -11,6 +11,7 @@
 /* Lines of rollups: `figures` is the form that ledger_tally.h describes; buckets are seconds of
  * Unix time. `dim` is enum usage_by; a target's id is provider << 32 | target. */
 static const char version_1[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
     "CREATE TABLE name (kind INTEGER, id INTEGER, text TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID;"
     "CREATE INDEX name_text ON name (kind, text);"
     "CREATE TABLE place (part INTEGER PRIMARY KEY, segment INTEGER, offset INTEGER);"

@@ -10,9 +10,11 @@
 #include "ledger_db.h"
 #include "usage_internal.h"
 
-#define BUSY_MS  2000
-#define SUMS_MAX 2000000u
-#define NOT_IN   INT64_MIN /* of a combination that the filters leave out */
+#define BUSY_MS       2000
+#define SUMS_MAX      2000000u
+#define BLOBS_MAX     ((size_t)1 << 30)
+#define LOOK_UP_SHARE 3         /* looking a line up costs as much as passing by so many */
+#define NOT_IN        INT64_MIN /* of a combination that the filters leave out */
 
 static const char *const by_names[USAGE_BY_N] = {
     [USAGE_TOTAL] = "total",
@@ -72,7 +74,9 @@ struct reading {
     struct arena *a;
     struct buf *error;
     int64_t *combo_id; /* the dimension's id of each combination, or NOT_IN */
-    int64_t combos_n;
+    int64_t combos_n, combos_in;
+    int64_t month, month_end;  /* the latest month of bucket_for */
+    struct arena blobs;        /* forms of lines that are the whole sum */
     struct usage_name **order; /* names by their place in the order; not of users */
     bool second;               /* the histograms of the selected lines are read */
 };
@@ -188,8 +192,15 @@ static bool read_combos(struct reading *r)
                  (filters[i].name.n == 0 || (wanted[i] > 0 && name[filters[i].kind] == wanted[i]));
         if (in)
             r->combo_id[id] = db_dimension_id(r->q->by, name);
+        r->combos_in += in;
     }
     return sqlite3_finalize(s) == SQLITE_OK || fail_sql(r);
+}
+
+/* Does each line of the answer come from one line of the database? */
+static bool is_direct(const struct reading *r)
+{
+    return !r->plan.whole && !r->plan.cube && !r->q->by_cost;
 }
 
 static bool take_line(struct reading *r, int64_t id, int64_t bucket, struct slice figures)
@@ -202,49 +213,119 @@ static bool take_line(struct reading *r, int64_t id, int64_t bucket, struct slic
         buf_lit(r->error, "too many lines for one query");
         return false;
     }
-    bool ok = r->second
-                  ? sum->selected == 0 || tally_decode_add(figures, &r->u->tally[sum->selected - 1])
-                  : figures_decode_add(figures, &sum->sums);
+    bool ok;
+    if (r->second) {
+        ok = sum->selected == 0 || tally_decode_add(figures, &r->u->tally[sum->selected - 1]);
+    } else if (is_direct(r)) {
+        sum->blob = arena_copy(&r->blobs, figures).p;
+        sum->blob_n = (uint32_t)figures.n;
+        ok = sum->blob != NULL;
+    } else {
+        ok = figures_decode_add(figures, &sum->sums);
+    }
     if (!ok)
         buf_lit(r->error, "the ledger's database has a damaged line");
     return ok;
 }
 
-static bool read_piece(struct reading *r, const struct usage_piece *piece)
+/* Lines of all ids in a stretch of time, or of one id in one bucket. */
+static sqlite3_stmt *prepare_piece(struct reading *r, enum rollup_class class, bool one)
 {
     static const char *const class_names[] = {"minute", "hour", "day", "month"};
     char text[160];
-    bool user = r->q->by == USAGE_USER, ok = true;
+    bool user = r->q->by == USAGE_USER;
+    const char *table = user ? "user" : r->plan.cube ? "cube" : "use";
+    const char *dim = user || r->plan.cube ? "" : "dim = ?3 AND ";
     sqlite3_stmt *s = NULL;
-    int64_t month = 0, month_end = 0; /* of lines that are read by the day */
-    snprintf(text, sizeof text,
-             "SELECT id, bucket, figures FROM %s_%s WHERE %sbucket >= ?1 AND bucket < ?2",
-             user           ? "user"
-             : r->plan.cube ? "cube"
-                            : "use",
-             class_names[piece->class], user || r->plan.cube ? "" : "dim = ?3 AND ");
+    snprintf(text, sizeof text, "SELECT id, bucket, figures FROM %s_%s WHERE %s%s", table,
+             class_names[class], dim,
+             one ? "bucket = ?1 AND id = ?2" : "bucket >= ?1 AND bucket < ?2");
     if (sqlite3_prepare_v2(r->u->sql, text, -1, &s, NULL) != SQLITE_OK)
-        return fail_sql(r);
-    sqlite3_bind_int64(s, 1, piece->from);
-    sqlite3_bind_int64(s, 2, piece->to);
-    if (!user && !r->plan.cube)
-        sqlite3_bind_int(s, 3, (int)r->q->by);
+        (void)fail_sql(r);
+    return s;
+}
+
+/* The bucket of the answer that a bucket of the database belongs to. */
+static int64_t bucket_for(struct reading *r, int64_t bucket)
+{
+    if (r->plan.whole)
+        return 0;
+    if (r->plan.step != ROLLUP_MONTH)
+        return bucket;
+    if (bucket < r->month || bucket >= r->month_end) { /* combinations have no months */
+        r->month = rollup_bucket(ROLLUP_MONTH, bucket);
+        r->month_end = rollup_next(ROLLUP_MONTH, bucket);
+    }
+    return r->month;
+}
+
+static bool take_rows(struct reading *r, sqlite3_stmt *s)
+{
+    bool ok = true;
     while (ok && sqlite3_step(s) == SQLITE_ROW) {
         int64_t id = sqlite3_column_int64(s, 0), bucket = sqlite3_column_int64(s, 1);
-        if (r->plan.cube)
+        if (r->plan.cube) {
             id = id >= 0 && id < r->combos_n ? r->combo_id[id] : NOT_IN;
-        if (id == NOT_IN && r->plan.cube)
-            continue;
-        if (r->plan.step == ROLLUP_MONTH && (bucket < month || bucket >= month_end)) {
-            month = rollup_bucket(ROLLUP_MONTH, bucket);
-            month_end = rollup_next(ROLLUP_MONTH, bucket);
+            if (id == NOT_IN)
+                continue;
         }
-        bucket = r->plan.whole ? 0 : r->plan.step == ROLLUP_MONTH ? month : bucket;
         const void *figures = sqlite3_column_blob(s, 2);
-        ok = take_line(r, id, bucket, slice_of(figures, (size_t)sqlite3_column_bytes(s, 2)));
+        ok = take_line(r, id, bucket_for(r, bucket),
+                       slice_of(figures, (size_t)sqlite3_column_bytes(s, 2)));
     }
-    if (sqlite3_finalize(s) != SQLITE_OK && ok)
+    if (sqlite3_reset(s) != SQLITE_OK && ok)
         return fail_sql(r);
+    return ok;
+}
+
+/* The first bucket from `from` on that has combinations, or INT64_MAX. */
+static int64_t next_cube_bucket(sqlite3_stmt *s, int64_t from)
+{
+    int64_t bucket = INT64_MAX;
+    sqlite3_bind_int64(s, 1, from);
+    if (sqlite3_step(s) == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL)
+        bucket = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    return bucket;
+}
+
+/* Few combinations of many: each is looked up in each bucket. */
+static bool look_up_combos(struct reading *r, const struct usage_piece *piece)
+{
+    sqlite3_stmt *one = prepare_piece(r, piece->class, true), *next = NULL;
+    const char *text = piece->class == ROLLUP_HOUR
+                           ? "SELECT min(bucket) FROM cube_hour WHERE bucket >= ?1"
+                           : "SELECT min(bucket) FROM cube_day WHERE bucket >= ?1";
+    bool ok = one != NULL &&
+              (sqlite3_prepare_v2(r->u->sql, text, -1, &next, NULL) == SQLITE_OK || fail_sql(r));
+    for (int64_t bucket = ok ? next_cube_bucket(next, piece->from) : INT64_MAX;
+         bucket < piece->to && ok; bucket = next_cube_bucket(next, bucket + 1)) {
+        for (int64_t id = 0; id < r->combos_n && ok; id++) {
+            if (r->combo_id[id] == NOT_IN)
+                continue;
+            sqlite3_bind_int64(one, 1, bucket);
+            sqlite3_bind_int64(one, 2, id);
+            ok = take_rows(r, one);
+        }
+    }
+    sqlite3_finalize(one);
+    sqlite3_finalize(next);
+    return ok;
+}
+
+static bool read_piece(struct reading *r, const struct usage_piece *piece)
+{
+    if (r->plan.cube && r->combos_in < r->combos_n / LOOK_UP_SHARE)
+        return look_up_combos(r, piece);
+    sqlite3_stmt *s = prepare_piece(r, piece->class, false);
+    if (s == NULL)
+        return false;
+    sqlite3_bind_int64(s, 1, piece->from);
+    sqlite3_bind_int64(s, 2, piece->to);
+    if (!r->plan.cube && r->q->by != USAGE_USER)
+        sqlite3_bind_int(s, 3, (int)r->q->by);
+    bool ok = take_rows(r, s);
+    sqlite3_finalize(s);
     return ok;
 }
 
@@ -465,19 +546,37 @@ static struct usage_line line_of(const struct reading *r, const struct usage_sum
     return l;
 }
 
+/* Sums and histograms of the selected lines. */
+static bool fill_tallies(struct reading *r, struct usage_sum **list, size_t n)
+{
+    bool ok = true;
+    for (size_t i = 0; i < n; i++)
+        list[i]->selected = (uint32_t)i + 1;
+    r->second = true;
+    if (!is_direct(r))
+        return r->q->by == USAGE_USER || read_pieces(r);
+    for (size_t i = 0; i < n && ok; i++) {
+        struct slice blob = slice_of(list[i]->blob, list[i]->blob_n);
+        if (r->q->by == USAGE_USER)
+            ok = figures_decode_add(blob, &list[i]->sums);
+        else
+            ok = tally_decode_add(blob, &r->u->tally[i]);
+        if (ok && r->q->by != USAGE_USER)
+            list[i]->sums = r->u->tally[i].sums;
+    }
+    if (!ok)
+        buf_lit(r->error, "the ledger's database has a damaged line");
+    return ok;
+}
+
 static bool make_lines(struct reading *r, struct usage_sum **list, size_t n,
                        struct usage_line **ret)
 {
     bool tallies = r->q->by != USAGE_USER && n > 0;
     struct usage_line *line = arena_alloc(r->a, (n + 1) * sizeof *line);
     r->u->tally = tallies ? mem_calloc(n, sizeof *r->u->tally) : NULL;
-    bool ok = line != NULL && (!tallies || r->u->tally != NULL);
-    if (!ok)
-        (void)no_memory(r);
-    for (size_t i = 0; i < n && ok; i++)
-        list[i]->selected = (uint32_t)i + 1;
-    r->second = true;
-    ok = ok && (!tallies || read_pieces(r));
+    bool ok = (line != NULL && (!tallies || r->u->tally != NULL)) || no_memory(r);
+    ok = ok && fill_tallies(r, list, n);
     for (size_t i = 0; i < n && ok; i++)
         line[i] = line_of(r, list[i], sum_name(r, list[i]), tallies ? &r->u->tally[i] : NULL);
     mem_free(TAKE(r->u->tally));

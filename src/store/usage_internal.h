@@ -30,7 +30,8 @@ struct usage_sum {
     struct figures sums;
     uint64_t order;    /* of its name */
     uint32_t selected; /* its line + 1 */
-    uint32_t spare;
+    uint32_t blob_n;
+    const char *blob; /* where one line of the database is the whole sum: its form */
 };
 
 struct usage_reader {

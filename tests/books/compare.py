@@ -48,8 +48,8 @@ TABLE = ("exchanges", "upstream requests", "reports in the ledger", "kills", "ex
          "rows", "rows exact", "tokens compared", "rows of nothing", "rows of refusals", "rows of an interim report",
          "rows estimated", "  the upstream said nothing", "  the upstream said a part", "  the client had left",
          "  the gateway was killed", "tokens estimated", "rows crashed", "exchanges crashed",
-         "exchanges crashed, at most", "answers given and not settled", "rows of exchanges without a name", "sums compared", "budgets compared",
-         "log lines compared", "log tokens compared")
+         "exchanges crashed, at most", "answers given and not settled", "rows of exchanges without a name",
+         "sums compared", "budgets compared", "log lines compared", "log tokens compared")
 
 
 class Counts:

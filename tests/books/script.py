@@ -103,7 +103,8 @@ def config(port, admin_port, mock_port, folder, exchanges, ledger=True):
               f"  search: {{organisation: acme, limits: {{{WIDE}}}}}",
               f"  ads: {{organisation: acme, limits: {{{WIDE}}}}}",
               "use_cases:"]
-    lines += [f"  {name}: {{owner: {name}@example.com, data_class: internal, limits: {{{WIDE}}}}}" for name in USE_CASES]
+    lines += [f"  {name}: {{owner: {name}@example.com, data_class: internal, limits: {{{WIDE}}}}}"
+              for name in USE_CASES]
     lines.append("prices:")
     for provider, (fresh, out, cached, written) in PRICES.items():
         lines.append(f'  "{provider}/*": {{input: {dollars(fresh)}, output: {dollars(out)}, '

@@ -3,6 +3,7 @@
 import collections
 import json
 import time
+import urllib.parse
 from decimal import Decimal
 
 from script import KEYS, secret
@@ -34,11 +35,17 @@ def pages(weir, by):
     lines, after = [], ""
     while True:
         path = f"/admin/v1/usage?by={by}&from={WINDOW}&sort=name&limit={PAGE}"
-        answer = weir.admin(path + (f"&after={after}" if after else ""))
+        answer = weir.admin(path + (f"&after={urllib.parse.quote(after, safe='')}" if after else ""))
         lines += answer["lines"]
         after = answer.get("next", "")
         if not after:
             return lines
+
+
+def by_command(weir, by):
+    of = "model" if by == "total" else by.replace("_", "-")
+    answer = json.loads(weir.command("usage", "--by", of, "--last", WINDOW, "--top", 1000, "--json"))
+    return [answer["total"]] if by == "total" else answer["lines"]
 
 
 def ask(weir, folder):
@@ -46,8 +53,7 @@ def ask(weir, folder):
     folder.mkdir()
     settled(weir)
     api = {by: pages(weir, by) for by in DIMENSIONS}
-    command = {by: json.loads(weir.command("usage", "--by", by.replace("_", "-"), "--last", WINDOW, "--top", 1000,
-                                           "--json"))["lines"] for by in DIMENSIONS}
+    command = {by: by_command(weir, by) for by in DIMENSIONS}
     keys = {}
     for key in KEYS:
         status, body = weir.get("/v1/key", secret(key))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import socket
 import sqlite3
 
 from harness import CHAT, Case, Weir, ask, basic, chat, connect, until
@@ -223,30 +224,42 @@ class Requests(KeyCase):
     def test_paths_and_methods(self):
         with self.weir() as weir:
             self.create(weir, "a.b")
-            socket = weir.data / "admin.sock"
-            self.assertEqual(ask(socket, path=KEYS + "/a%2Eb").json()["name"], "a.b")
+            where = weir.data / "admin.sock"
+            self.assertEqual(ask(where, path=KEYS + "/a%2Eb").json()["name"], "a.b")
             for path in (KEYS + "/", KEYS + "/a.b/", KEYS + "/a.b/none", KEYS + "x", KEYS + "/a.b/rotate/x"):
-                self.assertEqual(ask(socket, path=path).status, 404, path)
-            self.assertEqual(ask(socket, path=KEYS + "/%zz").status, 400)
-            answer = ask(socket, "PUT", KEYS + "/a.b", body={})
+                self.assertEqual(ask(where, path=path).status, 404, path)
+            self.assertEqual(ask(where, path=KEYS + "/%zz").status, 400)
+            answer = ask(where, "PUT", KEYS + "/a.b", body={})
             self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, PATCH, DELETE"))
-            self.assertEqual(ask(socket, "HEAD", KEYS).body, b"")
+            self.assertEqual(ask(where, "HEAD", KEYS).body, b"")
 
     def test_bodies(self):
         with self.weir() as weir:
-            socket = weir.data / "admin.sock"
+            where = weir.data / "admin.sock"
             for body in (b"", b"{", b"[]", b'{"name": "x", "name": "y"}', b'{"name": 1}', b'"x"', b"\xff"):
-                self.assertEqual(ask(socket, "POST", KEYS, body=body).status, 400, body)
+                self.assertEqual(ask(where, "POST", KEYS, body=body).status, 400, body)
             long = json.dumps({"name": "x", "note": "y" * (1 << 20)}).encode()
-            self.assertEqual(ask(socket, "POST", KEYS, body=long).status, 413)
-            self.assertEqual(self.in_chunks(socket, long[:600000], long[600000:]), 413)
-            self.assertEqual(self.in_chunks(socket, b'{"name"', b': "x"}'), 201)
+            self.assertEqual(ask(where, "POST", KEYS, body=long).status, 413)
+            self.assertEqual(self.in_chunks(where, long[:600000], long[600000:]), 413)
+            self.assertEqual(self.in_chunks(where, b'{"name"', b': "x"}'), 201)
 
-    def in_chunks(self, socket, *pieces):
-        conn = connect(socket)
+    def in_chunks(self, where, *pieces):
+        conn = connect(where)
         self.addCleanup(conn.close)
         conn.request("POST", KEYS, iter(pieces), {"Transfer-Encoding": "chunked"}, encode_chunked=True)
         return conn.getresponse().status
+
+    def test_half_a_body(self):
+        """The client leaves, or the gateway ends, before a body is whole: nothing is made, nothing leaks."""
+        with self.weir("admin: 127.0.0.1:{admin}\n") as weir:
+            head = (f"POST {KEYS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n" + '{"name": "half"').encode()
+            with socket.create_connection(("127.0.0.1", weir.admin)) as left, \
+                    socket.create_connection(("127.0.0.1", weir.admin)) as stays:
+                for s in (left, stays):
+                    s.sendall(head)
+                left.close()
+                self.api(weir, "GET", "/half", status=404)
+                self.assertEqual(weir.stop(), 0)
 
     def test_what_does_not_fit(self):
         with self.weir() as weir:
@@ -297,6 +310,7 @@ class Cli(KeyCase):
             self.assertEqual(shown["limits"]["requests_per_minute"], 600)
             self.assertEqual(float(shown["limits"]["budget"]["month"]), 50)
             self.assertIn("for the build", self.key(weir, "show", "ci")[0])
+            self.assertRegex(self.key(weir, "list")[0], r"ci +wk-\S+ +search +active +20\S+ +600 rpm, \$50/month\n")
             self.key(weir, "update", "ci", "--rpm", "none", "--tpm", "1000000")
             self.assertNotIn("requests_per_minute", self.key(weir, "show", "ci")[0])
             new = self.key(weir, "rotate", "ci", "--overlap", "0")[0].strip()

@@ -65,9 +65,20 @@ static uint32_t name_id(struct world *w, enum ledger_name_kind kind, const char 
     return names_get(&w->names, kind, slice_str(text));
 }
 
+/* A quarter of the users comes on any one day. */
+static uint32_t user_of_day(struct world *w, int64_t start_ns)
+{
+    uint64_t day = (uint64_t)((start_ns - START_NS) / DAY_NS);
+    uint32_t user = skewed(w, USERS);
+    while ((user * UINT64_C(0x9e3779b97f4a7c15) + day * UINT64_C(0xbf58476d1ce4e5b9)) >> 62 != 0)
+        user = skewed(w, USERS);
+    return user;
+}
+
 static struct ledger_row make_row(struct world *w, int64_t start_ns)
 {
-    uint32_t user = skewed(w, USERS), key = user % KEYS, model = (key + skewed(w, 5)) % MODELS;
+    uint32_t user = user_of_day(w, start_ns), key = user % KEYS;
+    uint32_t model = (key + skewed(w, 5)) % MODELS;
     int64_t input = 200 + skewed(w, 4000), output = 20 + skewed(w, 800);
     struct ledger_row r = {.attempt = 1,
                            .start_ns = start_ns,

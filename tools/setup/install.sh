@@ -7,7 +7,8 @@ build_packages="cmake ninja-build pkg-config gcc g++ libc6-dev libuv1-dev libc-a
   libsimdjson-dev libyaml-dev zlib1g-dev libzstd-dev
   libsqlite3-dev"
 engine_packages="curl python3 python3-venv python3-pip git"
-test_packages="python3 python3-venv python3-yaml nodejs npm node-llhttp openssl procps prometheus"
+test_packages="python3 python3-venv python3-yaml nodejs npm node-llhttp openssl procps prometheus
+  tzdata"
 check_packages="clang clang-14 clang-format clang-tidy"
 bench_packages="nginx-light python3"
 fuzz_packages="clang clang-14 libclang-rt-14-dev"

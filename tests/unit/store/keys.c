@@ -153,7 +153,7 @@ TEST(pages)
 {
     begin();
     struct key_store *s = open_store();
-    char names[100][8];
+    char names[100][16];
     for (int i = 99; i >= 0; i--) {
         snprintf(names[i], sizeof names[i], "k%02d", i);
         struct stored_key k = sample(names[i], i);
