@@ -113,15 +113,39 @@ static bool read_token(struct import_key *k, struct slice token)
 
 /* What a key may ask for. */
 struct models {
+    struct import *im;
+    size_t line, n, unknown;
     struct json_writer w;
-    size_t n;
 };
+
+/* Does the pattern `item` fit anything that the new configuration offers? */
+static bool is_offered(const struct import *im, struct slice item)
+{
+    bool wild = item.n > 0 && item.p[item.n - 1] == '*';
+    struct slice prefix = slice_of(item.p, item.n - wild);
+    for (const struct import_model *m = im->models; m != NULL; m = m->next) {
+        bool there = m->targets != NULL || m->same_as.n > 0;
+        if (there && (wild ? slice_starts(m->name, prefix) : slice_eq(m->name, item)))
+            return true;
+    }
+    for (const struct import_name *e = im->exposed; e != NULL; e = e->next) {
+        struct slice offered = slice_of(e->text.p, e->text.n > 0 ? e->text.n - 1 : 0);
+        if (slice_starts(item, offered) || (wild && slice_starts(offered, prefix)))
+            return true;
+    }
+    return false;
+}
 
 static void put_model(void *ctx, struct slice item)
 {
     struct models *m = ctx;
     if (slice_is(item, "all-team-models") || slice_is(item, "all-proxy-models"))
         return; /* no list of its own means just that */
+    if (!is_offered(m->im, item)) {
+        import_note(m->im, m->line, "`models`: there is no model `%.*s`", SLICE_ARG(item));
+        m->unknown++;
+        return;
+    }
     if (m->n++ == 0) {
         jw_key(&m->w, "models");
         jw_open(&m->w, '[');
@@ -278,12 +302,20 @@ static void read_rights(struct import *im, const struct table_row *row, struct i
 {
     struct buf text;
     buf_init(&text, (size_t)64 << 10);
-    struct models models = {.w = json_writer(&text)};
+    struct models models = {.im = im, .line = row->line, .w = json_writer(&text)};
     struct slice list = row->value[COL_MODELS];
-    if (!is_nothing(list) && !table_list(im, list, put_model, &models))
-        import_note(im, row->line, "`models`: %.*s is no list", SLICE_ARG(list));
+    if (!is_nothing(list) && !table_list(im, list, put_model, &models)) {
+        import_note(im, row->line, "`models`: %.*s is no list: key `%.*s` is disabled",
+                    SLICE_ARG(list), SLICE_ARG(k->name));
+        k->disabled = true;
+    }
     if (models.n > 0)
         jw_close(&models.w, ']');
+    if (models.n == 0 && models.unknown > 0) { /* no list would mean all models */
+        import_note(im, row->line, "key `%.*s` is disabled: no model is left that it may ask for",
+                    SLICE_ARG(k->name));
+        k->disabled = true;
+    }
     struct json_writer *w = &models.w;
     put_limits(im, row, w);
     if (k->team.n > 0)

@@ -8,15 +8,13 @@
 #include "base/clock.h"
 #include "control/usage_report.h"
 #include "llm/provider.h"
+#include "policy/calendar.h"
 #include "reading.h"
-#include "spend.h"
 #include "usage_line.h"
 
-#define LIMIT_USUAL    100
-#define LIMIT_MOST     1000
-#define BUDGETS_MOST   200 /* each has a forecast, which reads the ledger */
-#define FORECAST_PAGES 4
-#define GIVEN_MOST     ARRAY_LEN(((struct config_alerts *)NULL)->percent)
+#define LIMIT_USUAL 100
+#define LIMIT_MOST  1000
+#define GIVEN_MOST  ARRAY_LEN(((struct config_alerts *)NULL)->percent)
 
 static struct usage_ask ask_of(const struct admin_request *q, struct admin_reply *r)
 {
@@ -150,29 +148,7 @@ static void put_next(struct json_writer *w, const struct gw_scope *last, struct 
 struct scope_writer {
     const struct admin_request *q;
     struct json_writer *w;
-    struct spend_days days;
-    bool have_spend;
-    struct spend spend;
 };
-
-static void keep_spend(void *ctx, const struct spend *s)
-{
-    struct scope_writer *sw = ctx;
-    sw->spend = *s;
-    sw->have_spend = true;
-}
-
-static void read_spend(struct scope_writer *sw, const struct gw_scope *s)
-{
-    struct buf error;
-    bool more;
-    sw->have_spend = false;
-    buf_init(&error, 1024);
-    if (!spend_read(sw->q->hooks->reading->usage, &sw->days, alerts_usage_by(s->kind), s->name,
-                    FORECAST_PAGES, keep_spend, sw, &more, &error))
-        sw->have_spend = false; /* the budgets themselves are known without it */
-    buf_done(&error);
-}
 
 static void put_budget(struct scope_writer *sw, const struct gw_scope *s, unsigned budget,
                        int64_t used)
@@ -194,9 +170,9 @@ static void put_budget(struct scope_writer *sw, const struct gw_scope *s, unsign
     jw_key(w, "used_percent");
     jw_double(w, limit > 0 ? (double)used * 100 / (double)limit : 100);
     jw_key(w, "forecast");
-    if (sw->have_spend)
-        usage_put_money(w,
-                        spend_forecast(&sw->days, &sw->spend, (enum calendar_period)budget, used));
+    int64_t forecast = alerts_forecast(rd->alerts, s, budget, used, rd->wall_ns);
+    if (forecast >= 0)
+        usage_put_money(w, forecast);
     else
         jw_null(w);
     jw_key(w, "alerts");
@@ -216,10 +192,8 @@ static bool put_budgets(void *ctx, const struct gw_scope *s)
     for (unsigned b = 0; b < LIMIT_BUDGETS_N; b++) {
         if (s->set.most[LIMIT_BUDGET_HOUR + b] == LIMIT_NONE)
             continue;
-        if (!any) {
+        if (!any)
             limit_used(sw->q->hooks->reading->limits, s->live, clock_mono_ns(), used);
-            read_spend(sw, s);
-        }
         put_budget(sw, s, b, used[LIMIT_BUDGET_HOUR + b]);
         any = true;
     }
@@ -266,18 +240,11 @@ static void run_scopes(const struct admin_request *q, struct admin_reply *r, str
         return;
     }
     struct json_writer w = json_writer(&r->body);
-    struct scope_writer *sw = arena_new(q->arena, struct scope_writer);
-    if (sw == NULL) {
-        admin_fail(r, 500, "out of memory");
-        return;
-    }
-    sw->q = q;
-    sw->w = &w;
-    spend_days_init(&sw->days, ask.wall_ns);
+    struct scope_writer sw = {.q = q, .w = &w};
     jw_open(&w, '{');
     jw_key_slice(&w, member);
     jw_open(&w, '[');
-    const struct gw_scope *last = each_of_page(&page, sw, put);
+    const struct gw_scope *last = each_of_page(&page, &sw, put);
     jw_close(&w, ']');
     put_next(&w, last, q->arena);
     jw_close(&w, '}');
@@ -285,7 +252,7 @@ static void run_scopes(const struct admin_request *q, struct admin_reply *r, str
 
 static void get_budgets(const struct admin_request *q, struct admin_reply *r)
 {
-    run_scopes(q, r, SLICE("budgets"), BUDGETS_MOST, put_budgets);
+    run_scopes(q, r, SLICE("budgets"), LIMIT_MOST, put_budgets);
 }
 
 static void get_limits(const struct admin_request *q, struct admin_reply *r)

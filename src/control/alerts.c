@@ -4,6 +4,7 @@
 #include "alerts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/json_write.h"
@@ -17,6 +18,7 @@
 #define THRESHOLDS_MAX ARRAY_LEN(((struct config_alerts *)NULL)->percent)
 #define TABLE_SLOTS    1024            /* of scopes that have crossed one */
 #define REFRESH_NS     (10 * NS_PER_S) /* issued keys come and go between reloads */
+#define BOOK_NS        (60 * NS_PER_S) /* how long a history is good for forecasts */
 #define KEEP_NS        (400 * 86400 * NS_PER_S)
 #define MESSAGE_BYTES  ((size_t)16384)
 #define RESEND_MOST    1000
@@ -44,6 +46,8 @@ struct alerts {
     struct gw_snapshot *snapshot; /* a reference: what `scopes` are of */
     struct scope_list scopes;
     int64_t refreshed_ns, pruned_wall_ns;
+    struct spend_book book[SCOPE_KINDS_N]; /* history, for forecasts */
+    int64_t book_ns[SCOPE_KINDS_N];        /* as of when, wall clock; 0: none */
     int64_t unlogged; /* ids of messages that the log could not take, below zero */
     bool log_failed;
 };
@@ -67,6 +71,8 @@ void alerts_free(struct alerts *a)
             mem_free(g);
         }
     }
+    for (unsigned k = 0; k < SCOPE_KINDS_N; k++)
+        spend_book_done(&a->book[k]);
     scope_list_done(&a->scopes);
     if (a->snapshot != NULL)
         gw_snapshot_unref(a->snapshot);
@@ -214,19 +220,7 @@ struct occasion {
     int64_t period_ns, limit, used, percent, wall_ns;
 };
 
-struct forecasting {
-    const struct occasion *o;
-    const struct spend_days *days;
-    int64_t end;
-};
-
-static void take_forecast(void *ctx, const struct spend *s)
-{
-    struct forecasting *f = ctx;
-    f->end = spend_forecast(f->days, s, (enum calendar_period)f->o->budget, f->o->used);
-}
-
-enum usage_by alerts_usage_by(enum scope_kind kind)
+static enum usage_by usage_by_of(enum scope_kind kind)
 {
     static const enum usage_by by[SCOPE_KINDS_N] = {[SCOPE_ORGANISATION] = USAGE_ORGANISATION,
                                                     [SCOPE_TEAM] = USAGE_TEAM,
@@ -237,22 +231,37 @@ enum usage_by alerts_usage_by(enum scope_kind kind)
     return by[kind];
 }
 
-/* Spend at the period's end; -1: not known. */
-static int64_t forecast_of(struct alerts *a, const struct occasion *o)
+/* The book of that kind, read anew when it is not of the last minutes; NULL: it cannot be read. */
+static const struct spend_book *book_of(struct alerts *a, enum scope_kind kind, int64_t wall_ns)
 {
-    struct spend_days days;
-    struct forecasting f = {.o = o, .days = &days, .end = -1};
+    struct spend_book *b = &a->book[kind];
     struct buf error;
-    bool more;
     if (a->links.usage == NULL)
-        return -1;
-    spend_days_init(&days, o->wall_ns);
+        return NULL;
+    if (a->book_ns[kind] != 0 && llabs(wall_ns - a->book_ns[kind]) < BOOK_NS)
+        return b;
+    spend_book_done(b);
     buf_init(&error, 1024);
-    if (!spend_read(a->links.usage, &days, alerts_usage_by(o->scope->kind), o->scope->name, 4,
-                    take_forecast, &f, &more, &error))
+    bool ok = spend_book_read(b, a->links.usage, usage_by_of(kind), wall_ns, &error);
+    if (!ok) {
         log_event(LOG_WARN, "budget.forecast", "%.*s", SLICE_ARG(buf_view(&error)));
+        spend_book_done(b);
+    }
+    a->book_ns[kind] = ok ? wall_ns : 0;
     buf_done(&error);
-    return f.end;
+    return ok ? b : NULL;
+}
+
+int64_t alerts_forecast(struct alerts *a, const struct gw_scope *s, unsigned budget, int64_t used,
+                        int64_t wall_ns)
+{
+    const struct spend_book *b = book_of(a, s->kind, wall_ns);
+    static const struct spend none; /* of a name whose first rows are under way */
+    if (b == NULL)
+        return -1;
+    const struct spend *spend = spend_book_find(b, s->name);
+    return spend_forecast(&b->days, spend != NULL ? spend : &none, (enum calendar_period)budget,
+                          used);
 }
 
 static void put_time(struct json_writer *w, int64_t ns)
@@ -338,7 +347,7 @@ static bool write_down(struct alerts *a, const struct occasion *o, struct slice 
 static void give(struct alerts *a, const struct config *c, const struct occasion *o)
 {
     struct buf message;
-    int64_t id, forecast = forecast_of(a, o);
+    int64_t id, forecast = alerts_forecast(a, o->scope, o->budget, o->used, o->wall_ns);
     bool wanted = c->alerts.webhook.n > 0;
     buf_init(&message, MESSAGE_BYTES);
     put_message(&message, o, forecast);

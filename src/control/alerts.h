@@ -50,7 +50,9 @@ size_t alerts_given(const struct alerts *a, const struct gw_scope *s, unsigned b
 const struct scope_list *alerts_scopes(const struct alerts *a);
 const struct gw_snapshot *alerts_snapshot(const struct alerts *a);
 
-/* The rollup that has the spend of such scopes. */
-enum usage_by alerts_usage_by(enum scope_kind kind);
+/* Spend of the scope at the end of the period under way, of which `used` is spent; -1: not known.
+ */
+int64_t alerts_forecast(struct alerts *a, const struct gw_scope *s, unsigned budget, int64_t used,
+                        int64_t wall_ns);
 
 #endif

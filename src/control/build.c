@@ -357,7 +357,7 @@ static void build_target(struct build *b, struct slice use, struct gw_target *t)
         return;
     }
     gw_target_complete(s, t);
-    t->ledger_id = build_ledger_id(b, NAME_TARGET, t->label);
+    t->ledger_id = build_ledger_id(b, NAME_TARGET, t->model);
 }
 
 static void add_model(struct build *b, struct gw_model *m)

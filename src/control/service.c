@@ -21,6 +21,7 @@
 #include "engine/supervisor.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "reading.h"
 #include "service_listen.h"
 #include "watch.h"
 
@@ -43,6 +44,7 @@ struct service {
     struct block_budget budget;
     struct config *config;
     struct books *books;
+    struct reading *reading;
     struct builder *builder;
     struct gw_snapshot *snapshot; /* in force; a reference */
     struct gateway *gateway;
@@ -216,6 +218,7 @@ static bool reload(void *ctx, struct buf *errors)
     s->snapshot = snapshot;
     config_free(s->config);
     s->config = c;
+    reading_update(s->reading, c, snapshot);
     s->reloads_ok++;
     return true;
 }
@@ -250,6 +253,7 @@ static void stop_now(struct service *s)
     enter(s, PHASE_STOPPING);
     gateway_stop(TAKE(s->gateway));
     credentials_stop(builder_credentials(s->builder));
+    reading_stop(s->reading);
     supervisor_stop(s->supervisor, on_engines_stopped, s);
 }
 
@@ -319,6 +323,8 @@ static void on_tick(struct timer *t)
     struct service *s = container_of(t, struct service, tick);
     int64_t in_phase = net_now(&s->loop) - s->phase_since_ns;
     books_tick(s->books, s->gateway, net_now(&s->loop));
+    reading_tick(s->reading, s->config, s->snapshot, net_now(&s->loop),
+                 net_now(&s->loop) + books_wall_offset_ns(s->books));
     unsigned stuck = s->gateway != NULL ? watch_workers(s) : 0;
     if (s->phase == PHASE_SERVING && stuck == 0)
         service_notify("WATCHDOG=1"); /* else whoever runs us may want to start us anew */
@@ -528,6 +534,11 @@ static bool start(struct service *s, struct buf *errors)
     }
     if (!ok)
         return false;
+    s->reading = reading_open(&s->loop, s->options->data_dir, books_limits(s->books),
+                              books_keys(s->books), errors);
+    if (s->reading == NULL)
+        return false;
+    reading_update(s->reading, s->config, snapshot);
     struct admin_hooks hooks = {
         .reload = reload,
         .status = put_status,
@@ -538,6 +549,7 @@ static bool start(struct service *s, struct buf *errors)
         .key_check = key_check,
         .key_changed = key_changed,
         .key_removed = key_removed,
+        .reading = s->reading,
     };
     s->admin = admin_open(&s->loop, s->config, s->socket_path, &hooks, errors);
     if (s->admin == NULL)
@@ -567,6 +579,7 @@ static void finish(struct service *s)
 {
     watch_free(TAKE(s->watch));
     admin_close(TAKE(s->admin));
+    reading_close(TAKE(s->reading));
     supervisor_free(TAKE(s->supervisor));
     log_event(LOG_INFO, "stopped", "after %lld s",
               (long long)((clock_wall_ns() - s->started_wall_ns) / NS_PER_S));

@@ -1,14 +1,14 @@
-/* Spend by day: rollups of days put onto the calendar of the budgets. */
+/* Spend by day and name, in memory, and forecasts of it. */
 #include "spend.h"
 
-#include <string.h>
-
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
 
-#define LINES     1000
-#define HOUR_NS   (3600 * NS_PER_S)
-#define DAY_NS    (24 * HOUR_NS)
-#define ARENA_MAX ((size_t)16 << 20)
+#define LINES       1000
+#define FIRST_NAMES 64
+#define DAY_NS      (86400 * NS_PER_S)
+#define ARENA_MAX   ((size_t)64 << 20)
 
 void spend_days_init(struct spend_days *d, int64_t now_ns)
 {
@@ -19,95 +19,105 @@ void spend_days_init(struct spend_days *d, int64_t now_ns)
         d->start_ns[i] = at = calendar_start(CALENDAR_DAY, at);
 }
 
-/* The day that a bucket is mostly in: -1: none. Buckets may begin at another midnight than ours. */
-static ptrdiff_t day_of(const struct spend_days *d, int64_t bucket_ns)
+/* The slot of the name: its own, or the free one where it would stand. */
+static size_t slot_of(const struct spend_book *b, struct slice name)
 {
-    int64_t middle = bucket_ns + DAY_NS / 2;
-    ptrdiff_t i = SPEND_DAYS - 1;
-    if (middle >= d->start_ns[SPEND_DAYS] && bucket_ns > d->now_ns)
-        return -1;
-    while (i >= 0 && middle < d->start_ns[i])
-        i--;
+    size_t i = (size_t)hash64(name) & b->mask;
+    while (b->slots[i] != 0 && !slice_eq(b->item[b->slots[i] - 1].name, name))
+        i = (i + 1) & b->mask;
     return i;
 }
 
-struct spend_pass {
-    const struct spend_days *days;
-    struct slice only; /* .p NULL: all */
-    struct spend s;
-    bool open; /* `s` has a name, whose text is in `keep` */
-    struct arena keep;
-    spend_fn *fn;
-    void *ctx;
-};
-
-static void finish(struct spend_pass *r)
+const struct spend *spend_book_find(const struct spend_book *b, struct slice name)
 {
-    if (r->open && (r->only.p == NULL || slice_eq(r->only, r->s.name)))
-        r->fn(r->ctx, &r->s);
-    r->open = false;
-    arena_reset(&r->keep);
+    uint32_t at = b->slots != NULL ? b->slots[slot_of(b, name)] : 0;
+    return at != 0 ? &b->item[at - 1] : NULL;
 }
 
-/* Lines come by name and bucket. */
-static void add_line(struct spend_pass *r, const struct usage_line *l)
+/* Twice the room. */
+static bool grow(struct spend_book *b)
 {
-    if (!r->open || !slice_eq(r->s.name, l->name)) {
-        finish(r);
-        r->s = (struct spend){.name = arena_copy(&r->keep, l->name)};
-        r->open = r->s.name.p != NULL;
+    size_t size = b->size > 0 ? b->size * 2 : FIRST_NAMES;
+    struct spend *item = mem_realloc(b->item, size * sizeof *item);
+    uint32_t *slots = mem_calloc(size * 2, sizeof *slots);
+    b->item = item != NULL ? item : b->item;
+    if (item == NULL || slots == NULL) {
+        mem_free(slots);
+        return false;
     }
-    ptrdiff_t day = day_of(r->days, l->bucket_ns);
-    if (day < 0)
-        return;
-    r->s.nano[day] += l->cost_nano;
-    r->s.unpriced += l->unpriced;
+    mem_free(b->slots);
+    b->slots = slots;
+    b->size = size;
+    b->mask = size * 2 - 1;
+    for (size_t i = 0; i < b->n; i++)
+        b->slots[slot_of(b, b->item[i].name)] = (uint32_t)i + 1;
+    return true;
 }
 
-static struct usage_query query_of(const struct spend_days *d, enum usage_by by, struct slice name)
+/* The place of a name, made when there is none. NULL: no memory. */
+static struct spend *get(struct spend_book *b, struct slice name)
 {
-    struct usage_query q = {.by = by,
-                            .step = USAGE_DAY,
-                            .from_ns = d->start_ns[0],
-                            .to_ns = d->start_ns[SPEND_DAYS],
-                            .limit = LINES};
-    if (name.p != NULL) {
-        q.model = by == USAGE_MODEL ? name : SLICE_NONE;
-        q.key = by == USAGE_KEY ? name : SLICE_NONE;
-        q.team = by == USAGE_TEAM ? name : SLICE_NONE;
-        q.use_case = by == USAGE_USE_CASE ? name : SLICE_NONE;
+    struct spend *s = (struct spend *)spend_book_find(b, name);
+    if (s != NULL)
+        return s;
+    if (b->n == b->size && !grow(b))
+        return NULL;
+    struct slice kept = arena_copy(&b->names, name);
+    if (kept.p == NULL)
+        return NULL;
+    b->slots[slot_of(b, kept)] = (uint32_t)b->n + 1;
+    b->item[b->n] = (struct spend){.name = kept};
+    return &b->item[b->n++];
+}
+
+static bool read_day(struct spend_book *b, struct usage_reader *u, enum usage_by by, size_t day,
+                     struct arena *a, struct buf *error)
+{
+    const struct usage_query q = {.by = by,
+                                  .step = USAGE_WHOLE,
+                                  .from_ns = b->days.start_ns[day],
+                                  .to_ns = b->days.start_ns[day + 1],
+                                  .by_cost = true,
+                                  .limit = LINES};
+    struct usage_line *line;
+    struct slice next;
+    size_t n;
+    if (!usage_read(u, &q, a, &line, &n, &next, error))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct spend *s = get(b, line[i].name);
+        if (s == NULL) {
+            buf_lit(error, "out of memory");
+            return false;
+        }
+        s->nano[day] += line[i].cost_nano;
+        s->unpriced += line[i].unpriced;
     }
-    return q;
+    return true;
 }
 
-bool spend_read(struct usage_reader *u, const struct spend_days *d, enum usage_by by,
-                struct slice name, unsigned pages, spend_fn *fn, void *ctx, bool *ret_more,
-                struct buf *error)
+bool spend_book_read(struct spend_book *b, struct usage_reader *u, enum usage_by by, int64_t now_ns,
+                     struct buf *error)
 {
-    struct usage_query q = query_of(d, by, name);
-    struct spend_pass r = {.days = d, .only = name, .fn = fn, .ctx = ctx};
-    struct arena page[2]; /* the cursor of one page is needed for the next */
+    struct arena a;
     bool ok = true;
-    arena_init(&r.keep, NULL, ARENA_MAX);
-    arena_init(&page[0], NULL, ARENA_MAX);
-    arena_init(&page[1], NULL, ARENA_MAX);
-    for (unsigned i = 0; i < pages && ok && (i == 0 || q.after.n > 0); i++) {
-        struct usage_line *lines = NULL;
-        size_t n = 0;
-        struct slice next = SLICE_NONE;
-        arena_reset(&page[i % 2]);
-        ok = usage_read(u, &q, &page[i % 2], &lines, &n, &next, error);
-        for (size_t k = 0; k < n && ok; k++)
-            add_line(&r, &lines[k]);
-        q.after = next;
+    *b = (struct spend_book){.n = 0};
+    arena_init(&b->names, NULL, ARENA_MAX);
+    arena_init(&a, NULL, ARENA_MAX);
+    spend_days_init(&b->days, now_ns);
+    for (size_t day = 0; day < SPEND_DAYS && ok; day++) {
+        ok = read_day(b, u, by, day, &a, error);
+        arena_reset(&a);
     }
-    *ret_more = ok && q.after.n > 0;
-    if (ok)
-        finish(&r);
-    arena_reset(&r.keep);
-    arena_reset(&page[0]);
-    arena_reset(&page[1]);
     return ok;
+}
+
+void spend_book_done(struct spend_book *b)
+{
+    mem_free(b->item);
+    mem_free(b->slots);
+    arena_reset(&b->names);
+    *b = (struct spend_book){.n = 0};
 }
 
 int64_t spend_since(const struct spend_days *d, const struct spend *s, int64_t from_ns)

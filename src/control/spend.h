@@ -2,6 +2,7 @@
 #ifndef CONTROL_SPEND_H
 #define CONTROL_SPEND_H
 
+#include "base/arena.h"
 #include "policy/calendar.h"
 #include "policy/forecast.h"
 #include "store/usage.h"
@@ -21,12 +22,23 @@ struct spend {
     int64_t unpriced;         /* attempts without a price, in all of them */
 };
 
-/* Calls `fn` for each name, or for `name` alone (.p NULL: all), with its spend by day. At most
- * `pages` pages are read; `*ret_more`: there would have been more. False: `error` says why. */
-typedef void spend_fn(void *ctx, const struct spend *s);
-NODISCARD bool spend_read(struct usage_reader *u, const struct spend_days *d, enum usage_by by,
-                          struct slice name, unsigned pages, spend_fn *fn, void *ctx,
-                          bool *ret_more, struct buf *error);
+/* The spend of all names of one kind, of the thousand most expensive ones of each day. */
+struct spend_book {
+    struct spend_days days;
+    struct spend *item;
+    size_t n, size;
+    uint32_t *slots; /* of items, plus 1, by the hash of their names */
+    size_t mask;
+    struct arena names;
+};
+
+/* Reads it: one short query for each day, so that no line is read twice. False: `error` says why.
+ * Call spend_book_done either way. */
+NODISCARD bool spend_book_read(struct spend_book *b, struct usage_reader *u, enum usage_by by,
+                               int64_t now_ns, struct buf *error);
+void spend_book_done(struct spend_book *b);
+/* NULL: nothing is known of that name. */
+const struct spend *spend_book_find(const struct spend_book *b, struct slice name);
 
 /* What the period that holds now will have cost at its end; `used` of it is spent: where it is
  * negative, what the days say. Hours, and what there is no history for, go on as they are going. */

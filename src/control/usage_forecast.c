@@ -4,7 +4,6 @@
 #include "spend.h"
 #include "usage_line.h"
 
-#define PAGES       20 /* of 1000 lines: some hundred names */
 #define NAMES_MOST  200
 #define NAMES_USUAL 20
 
@@ -13,39 +12,28 @@ struct guess {
     int64_t spent, end, straight, last, unpriced;
 };
 
-struct guesses {
-    struct spend_days days;
-    enum calendar_period period;
-    int64_t start_ns, last_ns;
-    struct arena *arena;
-    struct guess *list;
-    size_t n, size;
-};
-
 /* Spend of the period before, as far as the days reach. */
-static int64_t spend_last(const struct guesses *g, const struct spend *s)
+static int64_t spend_last(const struct spend_days *d, const struct spend *s, int64_t last_ns,
+                          int64_t start_ns)
 {
-    if (g->last_ns < g->days.start_ns[0])
+    if (last_ns < d->start_ns[0])
         return -1;
-    return spend_since(&g->days, s, g->last_ns) - spend_since(&g->days, s, g->start_ns);
+    return spend_since(d, s, last_ns) - spend_since(d, s, start_ns);
 }
 
-static void add_guess(void *ctx, const struct spend *s)
+static struct guess guess_of(const struct spend_days *d, const struct spend *s,
+                             enum calendar_period period)
 {
-    struct guesses *g = ctx;
-    int64_t next = calendar_next(g->period, g->days.now_ns);
-    if (g->n == g->size)
-        return;
-    struct forecast line = {.spent = spend_since(&g->days, s, g->start_ns),
-                            .elapsed = (double)(g->days.now_ns - g->start_ns),
-                            .total = (double)(next - g->start_ns)};
-    struct guess *at = &g->list[g->n++];
-    *at = (struct guess){.name = arena_copy(g->arena, s->name),
-                         .spent = line.spent,
-                         .end = spend_forecast(&g->days, s, g->period, -1),
-                         .straight = forecast_straight(&line),
-                         .last = spend_last(g, s),
-                         .unpriced = s->unpriced};
+    int64_t start = calendar_start(period, d->now_ns), next = calendar_next(period, d->now_ns);
+    struct forecast line = {.spent = spend_since(d, s, start),
+                            .elapsed = (double)(d->now_ns - start),
+                            .total = (double)(next - start)};
+    return (struct guess){.name = s->name,
+                          .spent = line.spent,
+                          .end = spend_forecast(d, s, period, -1),
+                          .straight = forecast_straight(&line),
+                          .last = spend_last(d, s, calendar_start(period, start - 1), start),
+                          .unpriced = s->unpriced};
 }
 
 static int by_end(const void *a, const void *b)
@@ -75,22 +63,47 @@ static void put_guess(struct json_writer *w, const struct guess *g, bool name)
     jw_close(w, '}');
 }
 
-/* Reads the history of `by`, or of one name, into `g->list`. */
-static bool read_guesses(struct usage_ask *q, struct guesses *g, enum usage_by by,
-                         struct slice name, bool *ret_more)
+/* A guess for each name, or for `only` that one; the dearest first. */
+static bool make_guesses(struct usage_ask *q, const struct spend_book *book, struct slice only,
+                         enum calendar_period period, struct guess **ret, size_t *ret_n)
 {
-    struct buf error;
-    g->size = PAGES * 1000;
-    g->list = arena_alloc(q->arena, g->size * sizeof *g->list);
-    g->arena = q->arena;
-    if (g->list == NULL)
+    struct guess *list = arena_alloc(q->arena, (book->n + 1) * sizeof *list);
+    size_t n = 0;
+    if (list == NULL)
         return usage_fail(q, 500, "out of memory");
-    buf_init(&error, 4096);
-    bool ok = spend_read(q->reader, &g->days, by, name, PAGES, add_guess, g, ret_more, &error);
-    if (!ok)
-        usage_fail(q, 500, "the ledger cannot be read: %.*s", SLICE_ARG(buf_view(&error)));
-    buf_done(&error);
-    return ok;
+    for (size_t i = 0; i < book->n; i++) {
+        if (only.p == NULL || slice_eq(only, book->item[i].name))
+            list[n++] = guess_of(&book->days, &book->item[i], period);
+    }
+    qsort(list, n, sizeof *list, by_end);
+    *ret = list;
+    *ret_n = n;
+    return true;
+}
+
+static bool put_forecast(struct usage_ask *q, const struct spend_book *book, enum usage_by by,
+                         struct slice only, enum calendar_period period, size_t most)
+{
+    static const char *const names[] = {"hour", "day", "week", "month"};
+    struct guess *list;
+    size_t n;
+    if (!make_guesses(q, book, only, period, &list, &n))
+        return false;
+    struct usage_window window = {calendar_start(period, q->wall_ns),
+                                  calendar_next(period, q->wall_ns)};
+    struct json_writer w = json_writer(q->out);
+    jw_open(&w, '{');
+    jw_field_string(&w, "by", slice_str(usage_by_name(by)));
+    jw_field_string(&w, "period", slice_str(names[period]));
+    usage_put_window(&w, &window);
+    jw_key(&w, "lines");
+    jw_open(&w, '[');
+    for (size_t i = 0; i < n && i < most; i++)
+        put_guess(&w, &list[i], by != USAGE_TOTAL);
+    jw_close(&w, ']');
+    jw_field_bool(&w, "more", n > most);
+    jw_close(&w, '}');
+    return true;
 }
 
 bool usage_report_forecast(struct usage_ask *q)
@@ -100,7 +113,6 @@ bool usage_report_forecast(struct usage_ask *q)
     struct slice by = SLICE("total"), name = SLICE_NONE, period = SLICE("month");
     struct slice limit = SLICE_NONE;
     int64_t names = NAMES_USUAL;
-    bool more;
     const struct usage_param params[] = {
         {"by", &by}, {"name", &name}, {"period", &period}, {"limit", &limit}};
     if (!usage_params(q, params, ARRAY_LEN(params)))
@@ -111,26 +123,15 @@ bool usage_report_forecast(struct usage_ask *q)
         return false;
     if (b == USAGE_USER)
         return usage_fail(q, 400, "users' spend by day is not kept for long enough to forecast");
-    struct guesses g = {.period = kinds[p]};
-    spend_days_init(&g.days, q->wall_ns);
-    g.start_ns = calendar_start(g.period, q->wall_ns);
-    g.last_ns = calendar_start(g.period, g.start_ns - 1);
-    struct slice only = b != USAGE_TOTAL && name.p != NULL ? name : SLICE_NONE;
-    if (!read_guesses(q, &g, (enum usage_by)b, only, &more))
-        return false;
-    qsort(g.list, g.n, sizeof *g.list, by_end);
-    struct usage_window window = {g.start_ns, calendar_next(g.period, q->wall_ns)};
-    struct json_writer w = json_writer(q->out);
-    jw_open(&w, '{');
-    jw_field_string(&w, "by", slice_str(usage_by_name((enum usage_by)b)));
-    jw_field_string(&w, "period", slice_str(periods[p]));
-    usage_put_window(&w, &window);
-    jw_key(&w, "lines");
-    jw_open(&w, '[');
-    for (size_t i = 0; i < g.n && i < (size_t)names; i++)
-        put_guess(&w, &g.list[i], b != USAGE_TOTAL);
-    jw_close(&w, ']');
-    jw_field_bool(&w, "more", more || g.n > (size_t)names);
-    jw_close(&w, '}');
-    return true;
+    struct slice only = b != USAGE_TOTAL ? name : SLICE_NONE;
+    struct spend_book book;
+    struct buf error;
+    buf_init(&error, 4096);
+    bool ok = spend_book_read(&book, q->reader, (enum usage_by)b, q->wall_ns, &error);
+    if (!ok)
+        usage_fail(q, 500, "the ledger cannot be read: %.*s", SLICE_ARG(buf_view(&error)));
+    ok = ok && put_forecast(q, &book, (enum usage_by)b, only, kinds[p], (size_t)names);
+    spend_book_done(&book);
+    buf_done(&error);
+    return ok;
 }

@@ -57,7 +57,7 @@ static void put_names(const struct attempt *a, struct ledger_row *row)
     row->name[NAME_TARGET] = a->target.ledger_id;
     bool known = a->content || a->error == GW_OK;
     if (a->target.ledger_id == 0 && known)
-        row->name[NAME_TARGET] = account_name(w, NAME_TARGET, a->target.label);
+        row->name[NAME_TARGET] = account_name(w, NAME_TARGET, a->target.model);
     if (x->model == NULL && known)
         row->name[NAME_MODEL] = account_name(w, NAME_MODEL, a->target.label);
 }

@@ -15,7 +15,7 @@
 #define SLOPE_MAX       0.05   /* of the level, a day */
 #define FACTOR_LOW      0.02   /* a weekday below this says nothing about the level */
 #define OUTLIER         3      /* standard deviations from the median */
-#define NORMAL_MAD      1.4826 /* standard deviation over median distance, of a normal distribution */
+#define NORMAL_MAD      1.4826 /* standard deviation over median distance */
 #define MEDIAN_VARIANCE 1.57   /* of a median over that of a mean */
 #define MONEY_MAX       9e18
 

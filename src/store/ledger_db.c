@@ -46,7 +46,7 @@ struct piece {
 struct work {
     struct piece *piece;
     size_t size;
-    struct tally tally[2]; /* of the finer and the coarser class */
+    struct tally tally[3]; /* of the line under way of each class */
 };
 
 static bool load_combos(struct ledger_db *db, struct buf *error)
@@ -112,13 +112,14 @@ void db_close(struct ledger_db *db)
 
 bool db_note_zone(sqlite3 *sql, struct buf *error)
 {
-    const char *zone = getenv("TZ"); /* as policy/calendar.h sets it */
+    const char *zone = getenv("TZ"); /* as policy/calendar.h sets it: "Europe/Berlin", "UTC0" */
+    if (zone == NULL || zone[0] == '\0' || strcmp(zone, "UTC0") == 0)
+        zone = "UTC";
     sqlite3_stmt *s = NULL;
     bool ok = sqlite3_prepare_v2(sql, "INSERT OR REPLACE INTO meta VALUES ('timezone', ?1)", -1, &s,
                                  NULL) == SQLITE_OK;
     if (ok) {
-        sqlite3_bind_text(s, 1, zone != NULL && zone[0] != '\0' ? zone : "UTC", -1,
-                          SQLITE_TRANSIENT);
+        sqlite3_bind_text(s, 1, zone, -1, SQLITE_TRANSIENT);
         ok = sqlite3_step(s) == SQLITE_DONE;
     }
     sqlite3_finalize(s);
@@ -306,12 +307,14 @@ static void tally_add_tally(struct tally *to, const struct tally *more)
     to->has_users = true;
 }
 
-/* What the lines of sorted pieces are written as. */
+/* What the lines of sorted pieces are written as, class by class. */
+#define LEVELS_MAX 3
 struct line_plan {
-    enum rollup_class fine, coarse;
-    enum db_statement add_fine, add_coarse;
-    int64_t dim; /* -1: the table has none */
-    bool users;  /* with sketches */
+    unsigned levels;
+    enum rollup_class class[LEVELS_MAX]; /* from the finest on */
+    enum db_statement add[LEVELS_MAX];
+    bool users[LEVELS_MAX]; /* with sketches */
+    int64_t dim;            /* -1: the table has none */
 };
 
 /* A bucket of a class, kept: looking one up takes the C library's calendar. */
@@ -328,34 +331,37 @@ static void span_follow(struct span *span, int64_t s)
     span->to = rollup_next(span->class, s);
 }
 
-static bool end_line(struct ledger_db *db, const struct line_plan *plan, bool coarse,
-                     const struct span *span, int64_t id)
+/* Writes the line of a level, and adds it to that of the next one. */
+static bool end_line(struct ledger_db *db, const struct line_plan *plan, unsigned level,
+                     int64_t bucket, int64_t id)
 {
     struct work *w = db->work;
-    struct tally *t = &w->tally[coarse];
+    struct tally *t = &w->tally[level];
     buf_reset(&db->blob);
-    tally_encode(&db->blob, t, plan->users);
-    if (!coarse)
-        tally_add_tally(&w->tally[1], t);
+    tally_encode(&db->blob, t, plan->users[level]);
+    if (level + 1 < plan->levels)
+        tally_add_tally(&w->tally[level + 1], t);
     memset(t, 0, sizeof *t);
-    return put_blob(db, coarse ? plan->add_coarse : plan->add_fine, plan->dim, span->from, id);
+    return put_blob(db, plan->add[level], plan->dim, bucket, id);
 }
 
-/* Writes the lines of `n` pieces, in both classes. */
+/* Writes the lines of `n` pieces, in all classes of the plan. */
 static bool put_lines(struct ledger_db *db, const struct line_plan *plan, size_t n)
 {
     struct work *w = db->work;
-    struct span span[2] = {{.class = plan->fine}, {.class = plan->coarse}};
+    struct span span[LEVELS_MAX];
+    for (unsigned k = 0; k < plan->levels; k++)
+        span[k] = (struct span){.class = plan->class[k]};
     if (n > 0)
         qsort(w->piece, n, sizeof *w->piece, by_id_and_bucket);
     memset(w->tally, 0, sizeof w->tally);
     for (size_t i = 0; i < n; i++) {
         const struct piece *p = &w->piece[i], *after = p + 1;
         tally_add_cell(&w->tally[0], p->cell);
-        for (unsigned coarse = 0; coarse < 2; coarse++) {
-            span_follow(&span[coarse], p->bucket);
-            bool last = i + 1 == n || after->id != p->id || after->bucket >= span[coarse].to;
-            if (last && !end_line(db, plan, coarse == 1, &span[coarse], p->id))
+        for (unsigned k = 0; k < plan->levels; k++) {
+            span_follow(&span[k], p->bucket);
+            bool last = i + 1 == n || after->id != p->id || after->bucket >= span[k].to;
+            if (last && !end_line(db, plan, k, span[k].from, p->id))
                 return false;
         }
     }
@@ -383,11 +389,9 @@ static bool put_dimensions(struct ledger_db *db, const struct rollup_map *m, str
 
 bool db_put_fast(struct ledger_db *db, const struct rollup *r)
 {
-    return put_dimensions(db, &r->staged,
-                          (struct line_plan){.fine = ROLLUP_MINUTE,
-                                             .coarse = ROLLUP_HOUR,
-                                             .add_fine = DB_ADD_MINUTE,
-                                             .add_coarse = DB_ADD_HOUR});
+    return put_dimensions(
+        db, &r->staged,
+        (struct line_plan){.levels = 1, .class = {ROLLUP_MINUTE}, .add = {DB_ADD_MINUTE}});
 }
 
 static bool put_combos(struct ledger_db *db)
@@ -406,10 +410,9 @@ static bool put_combos(struct ledger_db *db)
 
 static bool put_cube(struct ledger_db *db, const struct rollup_map *m)
 {
-    static const struct line_plan plan = {.fine = ROLLUP_HOUR,
-                                          .coarse = ROLLUP_DAY,
-                                          .add_fine = DB_ADD_CUBE_HOUR,
-                                          .add_coarse = DB_ADD_CUBE_DAY,
+    static const struct line_plan plan = {.levels = 2,
+                                          .class = {ROLLUP_HOUR, ROLLUP_DAY},
+                                          .add = {DB_ADD_CUBE_HOUR, DB_ADD_CUBE_DAY},
                                           .dim = -1};
     struct work *w = db->work;
     if (!room_for(w, m->n))
@@ -476,13 +479,12 @@ static bool put_users(struct ledger_db *db, const struct rollup_map *m)
 
 bool db_put_slow(struct ledger_db *db, const struct rollup *r)
 {
-    return put_dimensions(db, &r->held,
-                          (struct line_plan){.fine = ROLLUP_DAY,
-                                             .coarse = ROLLUP_MONTH,
-                                             .add_fine = DB_ADD_DAY,
-                                             .add_coarse = DB_ADD_MONTH,
-                                             .users = true}) &&
-           put_cube(db, &r->held) && put_users(db, &r->held_users);
+    static const struct line_plan plan = {.levels = 3,
+                                          .class = {ROLLUP_HOUR, ROLLUP_DAY, ROLLUP_MONTH},
+                                          .add = {DB_ADD_HOUR, DB_ADD_DAY, DB_ADD_MONTH},
+                                          .users = {false, true, true}};
+    return put_dimensions(db, &r->held, plan) && put_cube(db, &r->held) &&
+           put_users(db, &r->held_users);
 }
 
 /* Tables of each class that retention empties, with the columns of their keys. */

@@ -2,8 +2,8 @@
  *
  * Rows are first summed up by minute and all of their names (cells), and by hour and user. At a
  * merge these are staged, and folded into what the slow part holds: cells by hour. The fast part
- * of the database, each name by minute and by hour, is written at each merge; the slow part, names
- * by day and month, the cube and the users, when it has grown enough. Each part has its own place
+ * of the database, each name by minute, is written at each merge; the slow part, names by hour, day
+ * and month, the cube and the users, when it has grown enough. Each part has its own place
  * in the segments, which is written in the same transaction: a replay starts there. What is staged
  * stays until its transaction is through. */
 #ifndef STORE_LEDGER_ROLLUP_H

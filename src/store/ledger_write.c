@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "ledger_internal.h"
 
-#define SLOW_NS       (30 * NS_PER_S) /* the slow part is written at least so often */
+#define SLOW_NS       (60 * NS_PER_S) /* the slow part is written at least so often */
 #define SLOW_RATE     200             /* lines a second that it may take, to be written sooner */
 #define RETAIN_NS     (60 * NS_PER_S)
 #define PRUNE_GAP_NS  (NS_PER_S / 4)

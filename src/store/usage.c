@@ -611,8 +611,10 @@ bool usage_read(struct usage_reader *u, const struct usage_query *q, struct aren
     struct reading r = {.u = u, .q = q, .a = a, .error = error};
     if (sqlite3_exec(u->sql, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
         return fail_sql(&r);
+    arena_init(&r.blobs, NULL, BLOBS_MAX);
     bool ok =
         usage_make_plan(u->sql, q, &r.plan, error) && read_lines(&r, ret_lines, ret_n, ret_next);
+    arena_reset(&r.blobs);
     sqlite3_exec(u->sql, "COMMIT", NULL, NULL, NULL);
     rollup_map_clear(&u->sums);
     rollup_map_clear(&u->ids);

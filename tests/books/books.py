@@ -50,7 +50,6 @@ class Row:
     flags: frozenset
     tokens: tuple
     cost_nano: int
-    start: str
 
     @property
     def final(self):
@@ -148,14 +147,12 @@ def read_rows(path):
 
 
 NAMES = ("model", "provider", "target", "key", "team", "organisation", "use_case")
-FLAGS = ("final", "estimated_input", "estimated_output", "unpriced", "stream", "self_hosted", "overrun")
 
 
 def row_of(value):
     return Row(value["id"], value["reason"], value["attempt"], value["status"],
                {name: value.get(name, "") for name in NAMES}, value.get("user", ""),
-               frozenset(name for name in FLAGS if value.get(name)),
-               tuple(value[name] for name in FIGURES), value["cost_nano"], value["start"])
+               frozenset(value["flags"]), tuple(value[name] for name in FIGURES), value["cost_nano"])
 
 
 def names_of(results, log):

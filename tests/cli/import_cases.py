@@ -261,6 +261,20 @@ class Keys(ImportCase):
             self.assertIn(part, result.err)
         self.assertNotIn("kept-as-it-is", result.err + result.out)
 
+    def test_models_that_are_gone(self):
+        """A model without a counterpart is left out of the list; a key never gets all because its own are gone."""
+        rows = ({"token": "a" * 64, "key_alias": "some", "models": ["gpt-4o", "gone", "groq/llama", "gpt-4*"]},
+                {"token": "b" * 64, "key_alias": "none", "models": ["gone"]},
+                {"token": "c" * 64, "key_alias": "odd", "models": "gone"},
+                {"token": "d" * 64, "key_alias": "all", "models": ["*"]})
+        err = self.run_import(CONFIG, self.dump(*rows)).err
+        stored = self.stored()
+        self.assertEqual(json.loads(stored["some"]["rights"])["models"], ["gpt-4o", "groq/llama", "gpt-4*"])
+        self.assertEqual(json.loads(stored["all"]["rights"])["models"], ["*"])
+        self.assertEqual({n: r["disabled"] for n, r in stored.items()}, {"some": 0, "none": 1, "odd": 1, "all": 0})
+        self.assertEqual(err.count("there is no model `gone`"), 2)
+        self.assertEqual(err.count("is disabled"), 2)
+
     def test_same_alias_twice(self):
         self.run_import(CONFIG, self.dump({"token": "a" * 64, "key_alias": "x"}, {"token": "b" * 64, "key_alias": "x"},
                                           {"token": "c" * 64, "key_alias": "../é"}))

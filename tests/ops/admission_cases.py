@@ -118,14 +118,14 @@ class Rates(AdmissionCase):
             done.join()
             until("it is settled", lambda: self.used(weir, "tokens_per_minute") == 150)
             self.good(self.ask_chat(weir, max_tokens=600))
-            self.assertEqual(self.used(weir, "tokens_per_minute"), 300)
+            until("that is settled, too", lambda: self.used(weir, "tokens_per_minute") == 300)
 
     def test_overrun_is_a_debt(self):
         up = self.metered()
         up.input, up.output = 900, 400
         with self.weir(up, "limits: {tokens_per_minute: 1000}") as weir:
             self.good(self.ask_chat(weir, max_tokens=10))
-            self.assertEqual(self.used(weir, "tokens_per_minute"), 1300)
+            until("it is settled", lambda: self.used(weir, "tokens_per_minute") == 1300)
             self.refused(self.ask_chat(weir, max_tokens=1), 429, "rate_limit_exceeded")
             self.assertGreater(weir.metric('weir_overrun_tokens_total{model="m"}'), 1000)
 
@@ -135,7 +135,7 @@ class Rates(AdmissionCase):
             for bound in (5000, 2**40, 2**63 - 1):
                 answer = self.refused(self.ask_chat(weir, max_tokens=bound), 400, "limit_too_small")
                 self.assertEqual(answer.headers["x-should-retry"], "false")
-                self.assertEqual(self.used(weir, "tokens_per_minute"), 0)
+                until("it is taken back", lambda: self.used(weir, "tokens_per_minute") == 0)
             self.good(self.ask_chat(weir))  # without a bound, what was learned is cut to fit
 
     def test_concurrency(self):
@@ -156,7 +156,7 @@ class Rates(AdmissionCase):
     def test_refused_requests_are_taken_back(self):
         with self.weir(self.metered(), "limits: {requests_per_minute: 5, tokens_per_minute: 100}") as weir:
             self.refused(self.ask_chat(weir, max_tokens=500), 400, "limit_too_small")
-            self.assertEqual(self.used(weir, "requests_per_minute"), 0)
+            until("it is taken back", lambda: self.used(weir, "requests_per_minute") == 0)
 
     def test_every_scope(self):
         """The tightest of all scopes decides, and is named."""
@@ -280,7 +280,7 @@ class Budgets(AdmissionCase):
         with self.weir(up, "limits: {budget: {day: 0.40}}") as weir:  # 150 tokens cost $0.15
             for _ in range(2):
                 self.good(self.ask_chat(weir, max_tokens=50))
-            self.assertEqual(self.spent(weir), 0.3)
+            until("both are settled", lambda: self.spent(weir) == 0.3)
             answer = self.refused(self.ask_chat(weir, max_tokens=200), 429, "insufficient_quota")
             self.assertEqual(answer.json()["error"]["type"], "insufficient_quota")
             self.assertEqual(answer.headers["x-should-retry"], "false")
@@ -293,17 +293,20 @@ class Budgets(AdmissionCase):
         with self.weir(self.metered()) as weir:
             answer = self.good(self.ask_chat(weir, "unpriced"))
             self.assertNotIn("x-weir-cost-usd", answer.headers, "unknown is not 0")
-            self.assertEqual(weir.metric("weir_unpriced_attempts_total"), 1)
+            until("it is counted", lambda: weir.metric("weir_unpriced_attempts_total") == 1)
 
     def test_cost_is_told(self):
         with self.weir(self.metered()) as weir:
             self.assertEqual(self.good(self.ask_chat(weir)).headers["x-weir-cost-usd"], "0.15")
-            self.assertEqual(weir.metric('llm_cost_usd_total{model="m",use_case=""}'), 0.15)
+            until("it is counted", lambda: weir.metric('llm_cost_usd_total{model="m",use_case=""}') == 0.15)
 
     def test_downgrade(self):
         up = self.metered()
         with self.weir(up, "limits: {budget: {day: 1}}, at_budget: {use: cheap, from: 30%}") as weir:
-            targets = [self.good(self.ask_chat(weir, max_tokens=10)).headers["x-weir-target"] for _ in range(4)]
+            targets = []
+            for i in range(4):
+                targets.append(self.good(self.ask_chat(weir, max_tokens=10)).headers["x-weir-target"])
+                until("it is settled", lambda n=i: self.spent(weir) == min(n + 1, 2) * 0.15)
             self.assertEqual(targets, ["up/m", "up/m", "up/cheap", "up/cheap"])
             self.assertEqual(weir.metric("weir_downgrades_total"), 2)
 
@@ -318,6 +321,7 @@ class Budgets(AdmissionCase):
             weir.start()
             self.assertEqual(self.spent(weir), 0.15)
             self.good(self.ask_chat(weir, max_tokens=50))
+            until("it is settled", lambda: self.spent(weir) == 0.3)
             weir.kill()
             weir.folder.joinpath("stderr").write_text("")
             weir.ended = None

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "crc32c.h"
 #include "ledger_fixture.h"
 #include "ledger_tally.h"
 
@@ -126,4 +127,19 @@ TEST(sums_do_not_wrap)
     CHECK_EQ_I64(sum.n[FIGURE_COST], INT64_MAX);
     CHECK_EQ_I64(sum.n[FIGURE_INPUT], INT64_MAX);
     CHECK_EQ_I64(sum.n[FIGURE_REQUESTS], 2);
+}
+
+TEST(both_crc32c_agree_with_the_rfc)
+{
+    static const char digits[] = "123456789"; /* its check value, as in RFC 3720's other examples */
+    char zeros[32] = {0}, text[300];
+    CHECK_EQ_U64(crc32c(slice_of(digits, 9)), 0xe3069283u);
+    CHECK_EQ_U64(crc32c_by_tables(slice_of(digits, 9)), 0xe3069283u);
+    CHECK_EQ_U64(crc32c_by_tables(slice_of(zeros, sizeof zeros)), 0x8a9136aau); /* B.4 */
+    for (unsigned i = 0; i < 200; i++) {
+        size_t n = check_random_below(sizeof text);
+        for (size_t k = 0; k < n; k++)
+            text[k] = (char)check_random();
+        CHECK_EQ_U64(crc32c(slice_of(text, n)), crc32c_by_tables(slice_of(text, n)));
+    }
 }

@@ -40,7 +40,7 @@ void ledger_id_text(const uint8_t id[16], char ret[LEDGER_ID_TEXT]);
 enum ledger_name_kind {
     NAME_MODEL,    /* what clients ask for: an alias, an engine, or provider/model */
     NAME_PROVIDER, /* a provider or "engine" */
-    NAME_TARGET,   /* "provider/model" there */
+    NAME_TARGET,   /* the model there */
     NAME_KEY,
     NAME_TEAM,
     NAME_ORGANISATION,
