@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "observe/metrics.h"
 
 static bool post(void *ctx, int64_t id, struct slice json)
 {
@@ -104,4 +105,34 @@ void reading_tick(struct reading *r, const struct config *c, const struct gw_sna
         return;
     r->ticked_ns = now_ns;
     alerts_tick(r->alerts, c, s, r->limits, now_ns, wall_ns);
+}
+
+static void put_budgets(struct buf *out, const struct reading *r, const struct gw_scope *s)
+{
+    static const char *const periods[LIMIT_BUDGETS_N] = {"hour", "day", "week", "month"};
+    int64_t used[LIMIT_KINDS_N];
+    char label[256];
+    limit_used(r->limits, s->live, clock_mono_ns(), used);
+    for (unsigned b = 0; b < LIMIT_BUDGETS_N; b++) {
+        int64_t most = s->set.most[LIMIT_BUDGET_HOUR + b];
+        if (most == LIMIT_NONE || most == 0)
+            continue;
+        snprintf(label, sizeof label, "%s/%.*s/%s", scope_kind_name(s->kind), SLICE_ARG(s->name),
+                 periods[b]);
+        metric_put_sample(out, MS_BUDGET_USED, slice_str(label),
+                          (double)used[LIMIT_BUDGET_HOUR + b] / (double)most);
+    }
+}
+
+void reading_metrics(struct buf *out, const struct reading *r, const struct config *c,
+                     const struct gw_snapshot *s)
+{
+    struct scope_list list = {0};
+    metric_put_header(out, MS_BUDGET_USED);
+    bool whole = scope_list_fill(&list, c, s, NULL);
+    for (size_t i = 0; i < list.n && whole; i++) {
+        if (list.item[i]->kind != SCOPE_KEY && list.item[i]->live != NULL)
+            put_budgets(out, r, list.item[i]);
+    }
+    scope_list_done(&list);
 }

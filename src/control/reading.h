@@ -36,4 +36,8 @@ void reading_update(struct reading *r, const struct config *c, const struct gw_s
 void reading_tick(struct reading *r, const struct config *c, const struct gw_snapshot *s,
                   int64_t now_ns, int64_t wall_ns);
 
+/* How far budgets are used up; those of keys are left to the admin API, for there may be many. */
+void reading_metrics(struct buf *out, const struct reading *r, const struct config *c,
+                     const struct gw_snapshot *s);
+
 #endif

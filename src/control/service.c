@@ -404,6 +404,8 @@ static void put_metrics(struct buf *out, void *ctx)
                           (double)tls_cert_days_left(s->config->admin_tls.cert.p));
     supervisor_metrics(out, s->supervisor);
     books_metrics(out, s->books);
+    if (s->reading != NULL)
+        reading_metrics(out, s->reading, s->config, s->snapshot);
 }
 
 /* As many descriptors as the system lets us have; returns how many. */

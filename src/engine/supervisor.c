@@ -21,6 +21,7 @@ struct engine {
     struct gate *gate;
     struct replica replica;
     bool wanted; /* in the configuration; freed once it has stopped otherwise */
+    int64_t ran_ns, runs_since_ns; /* its processes that have ended; 0: none runs now */
     struct {
         bool up;
         int64_t pid, restarts, start_took_ns;
@@ -53,6 +54,18 @@ static void sweep_soon(struct supervisor *s)
     ASSERT(set); /* it is armed: moving it cannot fail */
 }
 
+static void count_running(struct engine *e)
+{
+    int64_t now_ns = net_now(e->supervisor->loop);
+    bool runs = e->replica.pid != 0;
+    if (runs && e->runs_since_ns == 0) {
+        e->runs_since_ns = now_ns;
+    } else if (!runs && e->runs_since_ns != 0) {
+        e->ran_ns += now_ns - e->runs_since_ns;
+        e->runs_since_ns = 0;
+    }
+}
+
 static void on_changed(struct replica *r)
 {
     struct engine *e = container_of(r, struct engine, replica);
@@ -63,6 +76,7 @@ static void on_changed(struct replica *r)
     e->shown.restarts = MAX_OF(r->starts - 1, INT64_C(0));
     e->shown.start_took_ns = r->start_took_ns;
     pthread_mutex_unlock(&e->supervisor->lock);
+    count_running(e);
     gate_set_state(e->gate, replica_gate(r), c->slots, c->queue);
     if (r->state == REPLICA_STOPPED)
         sweep_soon(e->supervisor);
@@ -218,6 +232,15 @@ bool supervisor_socket(const struct supervisor *s, struct slice name, char *out,
 {
     CHECK_MAGIC(s, SUPERVISOR_MAGIC);
     return settings_socket(s->run_dir, name, out, size);
+}
+
+int64_t supervisor_ran_ns(const struct supervisor *s, struct slice name)
+{
+    CHECK_MAGIC(s, SUPERVISOR_MAGIC);
+    const struct engine *e = find(s, name);
+    if (e == NULL)
+        return 0;
+    return e->ran_ns + (e->runs_since_ns != 0 ? net_now(s->loop) - e->runs_since_ns : 0);
 }
 
 bool supervisor_owns(const struct supervisor *s, int64_t pid)

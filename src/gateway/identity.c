@@ -35,11 +35,27 @@ static void add_scope(struct admission *ad, const struct gw_scope *s)
     ad->n++;
 }
 
+/* `metadata.use_case` of the body. Of bodies that were read on the pool nothing is left to look
+ * into: their clients have the header. */
+static struct slice metadata_use_case(struct exchange *x)
+{
+    const struct json_doc *d = &x->request.doc;
+    bool wanted = x->key != NULL && x->key->may_set_use_case && x->snapshot->use_cases.count > 0;
+    if (!wanted || d->text == NULL || !json_is_latest(x->worker->json, d))
+        return SLICE_NONE;
+    uint32_t metadata = json_get(d, 0, SLICE("metadata"));
+    if (metadata == 0 || json_type_at(d, metadata) != JSON_OBJECT)
+        return SLICE_NONE;
+    uint32_t name = json_get(d, metadata, SLICE("use_case"));
+    return name != 0 && json_type_at(d, name) == JSON_STRING ? json_string(d, name, &x->arena)
+                                                             : SLICE_NONE;
+}
+
 /* The use case: the key's own, or the one that it may name. */
 static enum gw_error find_use_case(struct exchange *x, struct admission *ad)
 {
     const struct gw_key *k = x->key;
-    struct slice name = x->asked_use_case;
+    struct slice name = x->asked_use_case.n > 0 ? x->asked_use_case : metadata_use_case(x);
     ad->use_case = k != NULL ? k->use_case : NULL;
     if (name.n == 0 || (ad->use_case != NULL && slice_eq(ad->use_case->scope.name, name)))
         return GW_OK;

@@ -214,7 +214,7 @@ static struct user_cell *new_user(struct rollup *r, const struct user_key *key)
 
 bool rollup_add(struct rollup *r, const struct ledger_row *row, bool slow_only)
 {
-    int64_t s = row->start_ns / NS_PER_S;
+    int64_t s = rollup_seconds(row->start_ns);
     struct cell_key key = {.bucket = slow_only ? hour_of(r, s) : rollup_bucket(ROLLUP_MINUTE, s)};
     struct user_key user = {.bucket = hour_of(r, s), .user = row->user_hash};
     memcpy(key.name, row->name, sizeof key.name);

@@ -13,6 +13,14 @@
 
 /* Classes of time. */
 enum rollup_class { ROLLUP_MINUTE, ROLLUP_HOUR, ROLLUP_DAY, ROLLUP_MONTH, ROLLUP_CLASSES_N };
+/* Seconds that buckets are looked up for: the years 1970 to 2199; the calendar overflows far away.
+ */
+#define ROLLUP_TIME_MAX INT64_C(7258118400)
+static inline int64_t rollup_seconds(int64_t ns)
+{
+    int64_t s = ns / 1000000000;
+    return s < 0 ? 0 : s < ROLLUP_TIME_MAX ? s : ROLLUP_TIME_MAX;
+}
 /* Start, in seconds of Unix time, of the class' bucket that holds the second `s`. */
 int64_t rollup_bucket(enum rollup_class c, int64_t s);
 /* Start of the next one. */

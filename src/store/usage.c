@@ -627,7 +627,7 @@ bool usage_spend(struct usage_reader *u, enum usage_by by, int64_t from_ns, usag
     struct arena names;
     struct usage_query q = {.by = by};
     struct reading r = {.u = u, .q = &q, .a = &names, .error = error};
-    int64_t from = from_ns / NS_PER_S;
+    int64_t from = rollup_seconds(from_ns);
     enum rollup_class class = rollup_bucket(ROLLUP_MONTH, from) == from ? ROLLUP_MONTH
                               : rollup_bucket(ROLLUP_DAY, from) == from ? ROLLUP_DAY
                                                                         : ROLLUP_HOUR;

@@ -21,12 +21,6 @@ static const struct {
     [ROLLUP_MONTH] = {"month", 28 * 86400, 400, 4},
 };
 
-/* Seconds, so that nothing overflows in the calendar: the years 1970 to 2200. */
-static int64_t to_seconds(int64_t ns)
-{
-    return MIN_OF(MAX_OF(ns, INT64_C(0)) / NS_PER_S, INT64_C(7258118400));
-}
-
 /* The start of the first bucket that does not begin before `s`. */
 static int64_t round_up(enum rollup_class c, int64_t s)
 {
@@ -121,9 +115,9 @@ static bool plan_steps(const struct usage_query *q, struct usage_plan *p, int64_
 bool usage_make_plan(sqlite3 *sql, const struct usage_query *q, struct usage_plan *ret,
                      struct buf *error)
 {
-    int64_t from = to_seconds(q->from_ns);
-    int64_t to = q->to_ns > INT64_MAX - NS_PER_S ? to_seconds(q->to_ns)
-                                                 : to_seconds(q->to_ns + NS_PER_S - 1);
+    int64_t from = rollup_seconds(q->from_ns);
+    int64_t to =
+        rollup_seconds(q->to_ns > INT64_MAX - NS_PER_S ? q->to_ns : q->to_ns + NS_PER_S - 1);
     *ret = (struct usage_plan){.cube = q->model.n > 0 || q->key.n > 0 || q->team.n > 0 ||
                                        q->use_case.n > 0};
     if ((unsigned)q->by >= USAGE_BY_N || (unsigned)q->step >= USAGE_STEPS_N || from >= to) {

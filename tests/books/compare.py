@@ -212,8 +212,7 @@ class Exchange:
 
     def check_attempt(self, row):
         targets = MODELS[self.line.model]
-        target = row.names["target"]
-        if target not in targets or row.names["provider"] != target.split("/")[0]:
+        if f"{row.names['provider']}/{row.names['target']}" not in targets:
             self.wrong("an attempt at another target", row)
             return
         if row.crashed:

@@ -131,6 +131,7 @@ def play_and_ask(args, folder):
         weir.stop()
         if not args.without_ledger:
             (folder / "ledger.jsonl").write_text(sums.export(weir), "utf-8")
+            say(weir.command("ledger", "verify").strip())
     finally:
         if weir.tool.child.poll() is None:
             weir.tool.child.kill()

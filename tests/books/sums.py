@@ -71,6 +71,8 @@ def export(weir):
 def name_of(row, by):
     if by == "total":
         return ""
+    if by == "target" and row.names["target"]:
+        return f"{row.names['provider']}/{row.names['target']}"
     return row.user if by == "user" else row.names[by]
 
 

@@ -1,5 +1,6 @@
 /* Exchanges that start inside the gateway: whose they are, how they end, and with whom. */
 #include "base/clock.h"
+#include "base/mem.h"
 #include "world.h"
 
 static struct {
@@ -101,6 +102,48 @@ TEST(detached)
     answer_json(call, 200, SLICE(CHAT_ANSWER));
     CHECK_EQ_I64(told.calls, 0);
     CHECK(log_text_is("purpose", "judge") && log_text_is("reason", "complete"));
+    client_free(s);
+    world_check_rest(w);
+    world_free(w);
+}
+
+static void with_use_case(struct gw_snapshot *s)
+{
+    struct gw_key *key = mem_must(arena_new(&s->arena, struct gw_key));
+    struct gw_use_case *u = mem_must(arena_new(&s->arena, struct gw_use_case));
+    uint8_t digest[SHA256_BYTES];
+    u->scope = (struct gw_scope){.name = SLICE("letters"), .kind = SCOPE_USE_CASE};
+    key->scope = (struct gw_scope){.name = SLICE("other"), .kind = SCOPE_KEY};
+    key->may_set_user = key->may_set_use_case = true;
+    key->max_tokens = LIMIT_NONE;
+    ASSERT(strmap_init(&s->use_cases, &s->arena, 1));
+    ASSERT(strmap_add(&s->use_cases, u->scope.name, u));
+    ASSERT(hash_sha256(SLICE("sk-other"), digest) && gw_key_ring_put(s->keys, digest, key, 0));
+    s->auth_keys = true;
+}
+
+/* What they use counts for those whom their parents work for, by the configuration that these
+ * began with, though it may have been replaced and their parents may be gone. */
+TEST(identity_outlives_reload_and_parent)
+{
+    struct world *w = world_new(with_use_case);
+    struct net_stream *s = ask_path(
+        w, HTTP_POST, "/v1/chat/completions",
+        "x-api-key: sk-other\nx-weir-use-case: letters\nx-weir-user: ann\n", chat_body("one", 0));
+    uint64_t user = exchange_of(s)->admission->user_hash;
+    world_reload(w, need_keys);
+    struct child c = child_of(w, "two");
+    c.detached = true;
+    w->started++;
+    CHECK(exchange_child_start(exchange_of(s), &c));
+    const struct exchange *x = container_of(w->worker->open.prev, struct exchange, node);
+    CHECK(x->purpose != NULL && x->admission->user_hash == user && user != 0);
+    client_leave(s, NET_GONE_CLOSED);
+    CHECK_EQ_I64(world_snapshots(w), 2);
+    answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
+    CHECK_EQ_I64(world_snapshots(w), 1);
+    CHECK(log_text_is("purpose", "judge") && log_text_is("key", "other"));
+    CHECK(log_text_is("use_case", "letters"));
     client_free(s);
     world_check_rest(w);
     world_free(w);

@@ -433,6 +433,8 @@ static void forget_memory(struct world *w)
     k->json = mem_must(json_parser_new());
     json_parser_free(k->json_aside);
     k->json_aside = mem_must(json_parser_new());
+    limit_pool_free(k->limits);
+    k->limits = mem_must(limit_pool_new());
 }
 
 /* An exchange that could not be made has no line; one whose line could not be made has none, too.

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "limits_inner.h"
 
 #define BODY_MEMORY ((int64_t)64 << 20)
 
@@ -90,10 +91,13 @@ static void fill_provider(struct world *w, struct gw_snapshot *s, unsigned i)
     ASSERT(strmap_add(&s->providers, p->name, p));
 }
 
-static void fill_model(struct gw_snapshot *s, unsigned i)
+/* Every alias counts what its requests hold, so that whatever they fail to give back is seen. */
+static void fill_model(struct world *w, struct gw_snapshot *s, unsigned i)
 {
     struct gw_model *m = &s->model_list[i];
     m->name = slice_str(model_rows[i].name);
+    m->scope = (struct gw_scope){.name = m->name, .kind = SCOPE_MODEL, .set = limit_set_none};
+    m->scope.live = mem_must(limit_scope_get(w->limits, SCOPE_MODEL, m->name));
     m->metric_id = metric_model_id(m->name);
     m->targets = of_arena(s, ARRAY_LEN(model_rows[i].targets) * sizeof *m->targets);
     for (; model_rows[i].targets[m->targets_n] >= 0; m->targets_n++) {
@@ -147,7 +151,7 @@ static struct gw_snapshot *snapshot_new(struct world *w, snapshot_edit_fn *edit)
     for (unsigned i = 0; i < PROVIDERS_N; i++)
         fill_provider(w, s, i);
     for (unsigned i = 0; i < MODELS_N; i++)
-        fill_model(s, i);
+        fill_model(w, s, i);
     fill_rest(s);
     if (edit != NULL)
         edit(s);
@@ -181,8 +185,8 @@ struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
     w->tiny = gate_of_its_own("tiny");
     gate_set_limits(w->house, 1, 2);
     gate_set_state(w->tiny, GATE_OPEN, 1, 2);
-    struct gw_snapshot *s = snapshot_new(w, edit);
     w->limits = mem_must(limit_registry_new(100));
+    struct gw_snapshot *s = snapshot_new(w, edit);
     struct gateway_config config = {.workers = workers,
                                     .limits = w->limits,
                                     .listen = &listen,
@@ -279,6 +283,18 @@ static void check_gate(struct gate *g)
     CHECK_EQ_I64(g->permits.waiting_n, 0);
 }
 
+/* No reservation and no place is left, and what was refused or never begun counts nothing. */
+static void check_limits(struct world *w)
+{
+    for (unsigned i = 0; i < MODELS_N; i++) {
+        struct slice name = slice_str(model_rows[i].name);
+        const struct limit_scope *s = limit_scope_get(w->limits, SCOPE_MODEL, name);
+        CHECK_EQ_I64(s->open_n, 0);
+        CHECK_EQ_I64(s->concurrency, 0);
+        CHECK_EQ_I64(s->stale_input + s->stale_output, 0);
+    }
+}
+
 void world_check_rest(struct world *w)
 {
     loop_turn(w->loop); /* late grants */
@@ -291,6 +307,7 @@ void world_check_rest(struct world *w)
     CHECK_EQ_I64(log_lines(), w->started);
     check_gate(w->house);
     check_gate(w->tiny);
+    check_limits(w);
     CHECK_EQ_I64(world_gauge("llm_inflight"), 0);
     CHECK_EQ_I64(world_gauge("llm_queue_depth"), 0);
 }

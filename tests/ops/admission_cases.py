@@ -224,6 +224,9 @@ class Users(AdmissionCase):
         with self.weir(self.metered(), "may_set: [use_case]", cases) as weir:
             self.good(self.ask_chat(weir, headers={"x-weir-use-case": "b"}))
             self.refused(self.ask_chat(weir, headers={"x-weir-use-case": "c"}), 403, "forbidden")
+            self.good(self.ask_chat(weir, metadata={"use_case": "a"}))
+            self.refused(self.ask_chat(weir, metadata={"use_case": "c"}), 403, "forbidden")
+            until("metadata counts", lambda: weir.metric('llm_cost_usd_total{model="m",use_case="a"}') > 0.1)
             until("its cost is told", lambda: weir.metric('llm_cost_usd_total{model="m",use_case="b"}') > 0.1)
 
 

@@ -171,7 +171,7 @@ TEST(a_process_killed_during_the_repair_repeats_nothing)
 {
     char folder[FIXTURE_PATH];
     check_needs_torture();
-    for (unsigned at = 3; at < 150; at += 7) {
+    for (unsigned at = 3; at < 150; at += 13) {
         bool whole = false;
         for (unsigned again = 1; !whole; again++) {
             begin_life();
@@ -243,7 +243,7 @@ static int64_t rows_after(int64_t less, bool garbage, bool with_spool)
 TEST(a_torn_tail_is_cut_at_any_byte)
 {
     begin_life();
-    for (int64_t less = 0; less < 3 * (int64_t)RECORD_BYTES; less += less % 16 == 1 ? 7 : 1) {
+    for (int64_t less = 0; less < 3 * (int64_t)RECORD_BYTES; less += less % 16 == 1 ? 13 : 1) {
         check_note("%lld bytes less", (long long)less);
         int64_t left = 10 - (less + (int64_t)RECORD_BYTES - 1) / (int64_t)RECORD_BYTES;
         CHECK_EQ_I64(rows_after(less, less % 3 == 0, false), left);
