@@ -19,6 +19,7 @@
 #include "control/build.h"
 #include "credentials.h"
 #include "engine/supervisor.h"
+#include "hours.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "reading.h"
@@ -44,6 +45,7 @@ struct service {
     struct block_budget budget;
     struct config *config;
     struct books *books;
+    struct hours *hours;
     struct reading *reading;
     struct builder *builder;
     struct gw_snapshot *snapshot; /* in force; a reference */
@@ -318,13 +320,18 @@ static unsigned watch_workers(struct service *s)
     return stuck_n;
 }
 
+static int64_t wall_now(struct service *s)
+{
+    return net_now(&s->loop) + books_wall_offset_ns(s->books);
+}
+
 static void on_tick(struct timer *t)
 {
     struct service *s = container_of(t, struct service, tick);
     int64_t in_phase = net_now(&s->loop) - s->phase_since_ns;
     books_tick(s->books, s->gateway, net_now(&s->loop));
-    reading_tick(s->reading, s->config, s->snapshot, net_now(&s->loop),
-                 net_now(&s->loop) + books_wall_offset_ns(s->books));
+    hours_tick(s->hours, s->snapshot, s->supervisor, net_now(&s->loop), wall_now(s));
+    reading_tick(s->reading, s->config, s->snapshot, net_now(&s->loop), wall_now(s));
     unsigned stuck = s->gateway != NULL ? watch_workers(s) : 0;
     if (s->phase == PHASE_SERVING && stuck == 0)
         service_notify("WATCHDOG=1"); /* else whoever runs us may want to start us anew */
@@ -514,10 +521,11 @@ static bool start(struct service *s, struct buf *errors)
                           errors);
     if (s->books == NULL)
         return false;
+    s->hours = hours_open(books_ledger(s->books), books_folder(s->books), books_limits(s->books));
     const struct builder_links links = books_links(s->books);
     s->builder = builder_new(&links);
     s->supervisor = supervisor_new(&s->loop, s->run_dir, s->options->self);
-    if (s->builder == NULL || s->supervisor == NULL)
+    if (s->hours == NULL || s->builder == NULL || s->supervisor == NULL)
         return false;
     if (!log_start((enum log_level)s->config->log_level, s->config->log_access.p)) {
         buf_printf(errors, "log.access: %s: %s\n", s->config->log_access.p, strerror(errno));
@@ -582,6 +590,8 @@ static void finish(struct service *s)
     watch_free(TAKE(s->watch));
     admin_close(TAKE(s->admin));
     reading_close(TAKE(s->reading));
+    if (s->hours != NULL)
+        hours_close(TAKE(s->hours), s->snapshot, s->supervisor, net_now(&s->loop), wall_now(s));
     supervisor_free(TAKE(s->supervisor));
     log_event(LOG_INFO, "stopped", "after %lld s",
               (long long)((clock_wall_ns() - s->started_wall_ns) / NS_PER_S));

@@ -83,18 +83,6 @@ void account_begin(struct attempt *a, const struct limit_hold *hold)
     c->slot = ledger_begin(x->worker->lane, row);
 }
 
-/* Has the upstream seen the request, so that it may have worked on it? */
-static bool was_asked(const struct attempt *a)
-{
-    switch (gw_error_outcome(a->error)) {
-    case OUTCOME_CONNECT:
-    case OUTCOME_REFUSED: return a->head_ns != 0;
-    default:
-        return a->sent && a->error != GW_CONNECT_TIMEOUT && a->error != GW_TLS_TIMEOUT &&
-               a->error != GW_WRITE_TIMEOUT && a->error != GW_SHUTTING_DOWN;
-    }
-}
-
 /* Tokens: the provider's figures, or where it gave none and may have worked, the gateway's own. */
 static struct llm_usage used(struct attempt *a)
 {
@@ -103,7 +91,8 @@ static struct llm_usage used(struct attempt *a)
     struct ledger_row *row = &a->account.row;
     bool answers = x->request.op == LLM_CHAT || x->request.op == LLM_COMPLETIONS;
     int64_t units = x->output_units - a->account.units_before;
-    bool guess = x->passthrough == NULL && a->status < 400 && was_asked(a);
+    bool guess =
+        x->passthrough == NULL && x->request.op != LLM_COUNT_TOKENS && a->status < 400 && a->asked;
     if (u.input < 0 && guess) {
         u.input = a->target.estimate != NULL
                       ? estimate_input(a->target.estimate, x->admission->prompt_bytes)
@@ -174,7 +163,7 @@ void account_end(struct attempt *a)
     row->cached = MAX_OF(u.cached, INT64_C(0));
     row->cache_write = MAX_OF(u.cache_write, INT64_C(0));
     row->reasoning = MAX_OF(u.reasoning, INT64_C(0));
-    bool asked = u.input > 0 || u.output > 0 || (x->passthrough != NULL && was_asked(a));
+    bool asked = u.input > 0 || u.output > 0 || (x->passthrough != NULL && a->asked);
     if (a->target.price == NULL && asked)
         row->flags |= LEDGER_UNPRICED;
     else if (a->target.price != NULL && asked)

@@ -70,17 +70,27 @@ static bool wants_downgrade(struct exchange *x, const struct gw_scope *s)
     return false;
 }
 
+/* Is it a request for an answer of a model's own making, which another could give as well? */
+static bool wants_answer(const struct exchange *x)
+{
+    return x->passthrough == NULL &&
+           (x->request.op == LLM_CHAT || x->request.op == LLM_COMPLETIONS);
+}
+
+/* To another alias that the key may use. */
 static void downgrade(struct exchange *x)
 {
     struct admission *ad = x->admission;
+    const struct gw_key *k = x->key;
     for (unsigned i = 0; i < ad->n; i++) {
         const struct gw_scope *s = ad->scope[i];
         if (s->downgrade_from_percent == 0 || !wants_downgrade(x, s))
             continue;
         const struct gw_model *to = strmap_get(&x->snapshot->models, s->downgrade_to);
-        if (to == NULL || to == x->model)
+        if (to == NULL || to == x->model ||
+            (k != NULL && !gw_allows(k->models, k->models_n, to->name)))
             continue;
-        exchange_set_model(x, to);
+        identity_set_model(x, to);
         metric_count(x->worker->metrics, MP_DOWNGRADED, 1);
         return;
     }
@@ -101,19 +111,19 @@ enum gw_error admit_request(struct exchange *x)
                          (long long)x->request.max_tokens, (long long)most);
         return GW_LIMIT_TOO_SMALL;
     }
-    if (x->request.max_tokens < 0 && most != LIMIT_NONE)
+    if (x->request.max_tokens < 0 && most != LIMIT_NONE && wants_answer(x))
         x->request.cap_tokens = most;
+    if (wants_answer(x))
+        downgrade(x);
     if (ad->n == 0)
         return GW_OK;
     switch (limit_admit(registry(x), w->limits, ad->use, ad->n, &want, net_now(&w->loop), &ad->hold,
                         ad->standing, &refusal)) {
-    case LIMIT_ADMITTED: break;
+    case LIMIT_ADMITTED: return GW_OK;
     case LIMIT_REFUSED: return refused(x, &refusal);
-    case LIMIT_NO_MEMORY: return GW_NO_MEMORY;
+    case LIMIT_NO_MEMORY: break;
     }
-    if (x->passthrough == NULL)
-        downgrade(x);
-    return GW_OK;
+    return GW_NO_MEMORY;
 }
 
 /* Tokens that an answer may have: the client's bound, else what was learned, within what the
@@ -122,7 +132,7 @@ static int64_t output_wanted(const struct exchange *x, const struct gw_target *t
 {
     const struct admission *ad = x->admission;
     int64_t answers = MAX_OF(x->request.n, INT64_C(1)), bound = x->request.max_tokens;
-    if (x->request.op == LLM_EMBEDDINGS || x->request.op == LLM_COUNT_TOKENS)
+    if (x->request.op == LLM_EMBEDDINGS)
         return 0;
     if (bound >= 0)
         return MIN_OF(bound, LIMIT_AMOUNT_MAX / answers) * answers;
@@ -156,6 +166,8 @@ enum gw_error admit_reserve(struct exchange *x, const struct gw_target *t, struc
     struct limit_amounts want = {0};
     struct limit_refusal refusal;
     *ret = (struct limit_hold){0};
+    if (x->request.op == LLM_COUNT_TOKENS) /* which costs nothing */
+        return GW_OK;
     if (x->passthrough == NULL) {
         want.input = t->estimate != NULL ? estimate_input(t->estimate, ad->prompt_bytes)
                                          : ad->prompt_bytes / 4 + 1;
@@ -255,6 +267,16 @@ static void put_anthropic(struct buf *b, struct slice name, const struct limit_s
     buf_lit(b, "-reset: ");
     buf_slice(b, slice_str(at));
     buf_lit(b, "\r\n");
+}
+
+bool admit_tells_standing(const struct exchange *x)
+{
+    const struct admission *ad = x->admission;
+    for (size_t i = 0; i < ARRAY_LEN(standing_rows) && ad != NULL; i++) {
+        if (ad->standing[standing_rows[i].kind].most != LIMIT_NONE)
+            return true;
+    }
+    return false;
 }
 
 void admit_put_fields(const struct exchange *x, struct buf *b)

@@ -8,6 +8,7 @@
 
 struct attempt;
 struct exchange;
+struct gw_model;
 struct gw_target;
 struct http_head;
 struct worker;
@@ -45,6 +46,8 @@ bool identity_network_fits(const struct exchange *x);
 /* Makes x->admission: whom and what the request is for, and every scope that it counts in.
  * GW_OK, or why it is refused; x->message may say more. */
 enum gw_error identity_resolve(struct exchange *x);
+/* The request goes to another alias, and counts there instead. */
+void identity_set_model(struct exchange *x, const struct gw_model *m);
 /* May the key reach that target? */
 bool identity_target_fits(const struct exchange *x, const struct gw_target *t);
 
@@ -55,6 +58,8 @@ enum gw_error admit_request(struct exchange *x);
 enum gw_error admit_reserve(struct exchange *x, const struct gw_target *t, struct limit_hold *ret);
 /* Gives a reservation back that no attempt was made with. */
 void admit_unreserve(struct exchange *x, struct limit_hold *hold);
+/* Has the client limits of which it is told how it stands? */
+bool admit_tells_standing(const struct exchange *x);
 /* Header lines that tell the client how it stands: x-ratelimit-* and their like. */
 void admit_put_fields(const struct exchange *x, struct buf *b);
 /* Those of a refusal by a limit. */

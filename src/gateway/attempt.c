@@ -115,12 +115,13 @@ static enum gw_error make_request(struct exchange *x, struct attempt *a)
     return r->target.p != NULL ? put_request_fields(x, a) : GW_NO_MEMORY;
 }
 
-enum gw_error attempt_start(struct exchange *x, const struct gw_target *t,
-                            const struct limit_hold *hold)
+enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struct limit_hold *hold)
 {
     struct attempt *a = arena_new(&x->arena, struct attempt);
-    if (a == NULL)
+    if (a == NULL) {
+        admit_unreserve(x, hold);
         return GW_NO_MEMORY;
+    }
     a->exchange = x;
     a->target = *t;
     a->usage = LLM_USAGE_NONE;
@@ -181,6 +182,15 @@ static void leave_gate(struct attempt *a)
     a->holds_place = a->queued = false;
 }
 
+/* Does the upstream have the whole request, so that it may have worked on it? Called before the
+ * lease is cancelled; one that failed does not know any more how far it had come. */
+static bool has_been_asked(const struct attempt *a, enum gw_error why)
+{
+    enum metric_outcome o = gw_error_outcome(why);
+    bool reached = a->lease.phase == LEASE_HEAD || a->lease.phase == LEASE_BODY;
+    return a->head_ns != 0 || reached || (a->sent && (o == OUTCOME_CUT || o == OUTCOME_BAD_ANSWER));
+}
+
 void attempt_end(struct attempt *a, enum gw_error why)
 {
     struct exchange *x = a->exchange;
@@ -190,6 +200,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
     a->ended_ns = net_now(&w->loop);
     a->error = why;
     a->reused = a->lease.reused;
+    a->asked = has_been_asked(a, why);
     if (a->lease.resent)
         metric_count(w->metrics, MP_RESENDS, 1);
     net_lease_cancel(&a->lease);

@@ -46,15 +46,15 @@ struct attempt {
     unsigned moves;     /* redirects followed, or looks at a job */
     struct timer look;  /* until the next look at a job */
     bool done, content; /* [DONE], any content were seen */
+    bool asked;         /* of one that is over: the upstream may have worked on it */
     bool strip_usage;   /* the client did not ask for the usage that we asked for */
     enum gw_error error;
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
 };
 
-/* Begins a try at `t` with what has been reserved for it: makes the request and asks for a place at
- * the gate. GW_OK: it is x->attempt now; else why it cannot be. */
-enum gw_error attempt_start(struct exchange *x, const struct gw_target *t,
-                            const struct limit_hold *hold);
+/* Begins a try at `t` with what has been reserved for it, which it takes over: makes the request
+ * and asks for a place at the gate. GW_OK: it is x->attempt now; else why it cannot be. */
+enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struct limit_hold *hold);
 /* Has it a place, or needs none? */
 bool attempt_has_place(const struct attempt *a);
 /* Sends the request, once; it may be over when this returns. */

@@ -37,10 +37,28 @@ static void drop_abort(struct exchange *x)
 
 static const struct sink_ops null_sink = {.send = drop_send, .abort = drop_abort};
 
-static bool copy_key(struct exchange *x, struct slice key)
+static bool copy(struct exchange *x, struct slice text, struct slice *into)
 {
-    x->client_key = key.n > 0 ? arena_copy(&x->arena, key) : SLICE_NONE;
-    return x->client_key.n == key.n;
+    *into = text.n > 0 ? arena_copy(&x->arena, text) : SLICE_NONE;
+    return into->n == text.n;
+}
+
+/* Whose it is and what it is for, by the snapshot that the parent began with: its key is there. */
+static bool copy_identity(struct exchange *x, const struct exchange *parent)
+{
+    const struct admission *ad = parent->admission;
+    struct snapshot_use *before = x->use;
+    x->use = snapshot_use_ref(parent->use);
+    x->snapshot = x->use->snapshot;
+    snapshot_use_unref(before);
+    x->key = parent->key;
+    x->peer = parent->peer;
+    struct slice user = ad != NULL ? ad->user : parent->asked_user;
+    struct slice use_case = ad == NULL             ? parent->asked_use_case
+                            : ad->use_case != NULL ? ad->use_case->scope.name
+                                                   : SLICE_NONE;
+    return copy(x, parent->client_key, &x->client_key) && copy(x, user, &x->asked_user) &&
+           copy(x, use_case, &x->asked_use_case);
 }
 
 static bool copy_body(struct exchange *x, struct slice body)
@@ -68,7 +86,7 @@ bool exchange_child_start(struct exchange *parent, struct child *c)
         return false;
     struct child *kept = c->detached ? detach(c) : c;
     struct exchange *x = kept != NULL ? exchange_new(parent->worker) : NULL;
-    if (x == NULL || !copy_body(x, c->body) || !copy_key(x, parent->client_key)) {
+    if (x == NULL || !copy_identity(x, parent) || !copy_body(x, c->body)) {
         if (x != NULL) {
             x->purpose = c->purpose;
             x->cancelled = GW_NO_MEMORY;
@@ -89,8 +107,6 @@ bool exchange_child_start(struct exchange *parent, struct child *c)
     x->child = kept;
     x->purpose = kept->purpose;
     x->sink = c->detached ? &null_sink : &buffer_sink;
-    x->key = parent->key;
-    x->peer = parent->peer;
     x->method = HTTP_POST;
     pipeline_to_parse(x, c->op);
     exchange_run(x);

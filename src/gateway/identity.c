@@ -118,6 +118,18 @@ static void add_user(struct exchange *x, struct admission *ad)
     add_scope(ad, &ad->user_scope);
 }
 
+/* Which model a passed-through body asks for is not known: the key needs all of the provider's. */
+static bool may_ask_model(struct exchange *x)
+{
+    const struct gw_key *k = x->key;
+    struct slice name = x->request.model;
+    if (k->models_n == 0)
+        return true;
+    if (x->passthrough != NULL)
+        name = arena_printf(&x->arena, "%.*s/*", SLICE_ARG(x->passthrough->provider->name));
+    return name.p != NULL && gw_allows(k->models, k->models_n, name);
+}
+
 enum gw_error identity_resolve(struct exchange *x)
 {
     const struct gw_key *k = x->key;
@@ -134,7 +146,7 @@ enum gw_error identity_resolve(struct exchange *x)
     if (e != GW_OK)
         return e;
     if (k != NULL) {
-        if (!gw_allows(k->models, k->models_n, x->request.model) && x->passthrough == NULL)
+        if (!may_ask_model(x))
             return GW_MODEL_FORBIDDEN;
         add_scope(ad, k->organisation);
         add_scope(ad, k->team);
@@ -146,6 +158,15 @@ enum gw_error identity_resolve(struct exchange *x)
     if (x->model != NULL)
         add_scope(ad, &x->model->scope);
     return GW_OK;
+}
+
+void identity_set_model(struct exchange *x, const struct gw_model *m)
+{
+    struct admission *ad = x->admission;
+    if (ad->n > 0 && ad->scope[ad->n - 1]->kind == SCOPE_MODEL)
+        ad->n--;
+    exchange_set_model(x, m);
+    add_scope(ad, &m->scope);
 }
 
 bool identity_target_fits(const struct exchange *x, const struct gw_target *t)

@@ -464,11 +464,18 @@ static void restore(struct exchange *x, const struct failure *f)
     x->upstream_id = f->upstream_id;
 }
 
+/* The request was not for this target, or the key was not: no news where another one failed. */
+static bool is_unfit(enum gw_error e)
+{
+    return e == GW_UNSUPPORTED || e == GW_NO_OPERATION || e == GW_TARGET_FORBIDDEN ||
+           e == GW_UNPRICED;
+}
+
 static enum step_result step_attempt(struct exchange *x)
 {
     const struct gw_target *t;
     enum gw_error e = GW_INTERNAL;
-    const struct failure before = failure_of(x);
+    struct failure before = failure_of(x);
     while ((t = next_target(x)) != NULL) {
         struct limit_hold hold;
         restore(x, &(struct failure){0}); /* what an earlier one failed of is its own */
@@ -479,10 +486,11 @@ static enum step_result step_attempt(struct exchange *x)
             return STEP_NEXT;
         if (!gw_error_row(e)->try_another)
             break;
+        x->error = e;
+        if (!is_unfit(e))
+            before = failure_of(x);
     }
-    bool unfit =
-        e == GW_UNSUPPORTED || e == GW_NO_OPERATION || e == GW_TARGET_FORBIDDEN || e == GW_UNPRICED;
-    if (before.error == GW_OK || !unfit)
+    if (before.error == GW_OK || !is_unfit(e))
         return exchange_refuse(x, e, NULL);
     restore(x, &before); /* the request was good for another target, which failed */
     return STEP_REPLY;

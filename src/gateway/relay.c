@@ -40,14 +40,16 @@ static void conclude_with(struct attempt *a, enum gw_error why, const char *deta
     conclude(a, why);
 }
 
-/* Fields of an answer that pass to the client. */
-static bool passes_down(const struct gw_snapshot *s, const struct http_field *f)
+/* Fields of an answer that pass to the client; how the gateway stands with the upstream only where
+ * the client is not told how it stands with the gateway. */
+static bool passes_down(const struct gw_snapshot *s, const struct http_field *f, bool standing)
 {
     static const struct slice prefixes[] = {
-        {"x-ratelimit-", 12}, {"openai-", 7}, {"anthropic-ratelimit-", 20}};
+        {"openai-", 7}, {"x-ratelimit-", 12}, {"anthropic-ratelimit-", 20}};
     char first = (char)(*f->name.p | 0x20);
     bool may = first == 'x' || first == 'o' || first == 'a';
-    for (size_t i = 0; i < ARRAY_LEN(prefixes) && may; i++) {
+    size_t n = standing ? ARRAY_LEN(prefixes) : 1;
+    for (size_t i = 0; i < n && may; i++) {
         if (f->name.n > prefixes[i].n &&
             slice_eq_nocase(slice_of(f->name.p, prefixes[i].n), prefixes[i]))
             return true;
@@ -63,13 +65,14 @@ static void keep_fields(struct attempt *a, const struct http_head *h)
 {
     struct exchange *x = a->exchange;
     struct buf *b = &x->worker->line;
+    bool standing = !admit_tells_standing(x);
     buf_reset(b);
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
         if (f->id == HTTP_X_REQUEST_ID || f->id == HTTP_REQUEST_ID ||
             f->id == HTTP_X_AMZN_REQUESTID)
             x->upstream_id = arena_copy(&x->arena, f->value);
-        else if (passes_down(x->snapshot, f))
+        else if (passes_down(x->snapshot, f, standing))
             http_put_field(b, f->name, f->value);
     }
     x->down_fields = b->n > 0 && !b->failed ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;

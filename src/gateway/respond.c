@@ -129,7 +129,8 @@ enum step_result respond_model(struct exchange *x, struct slice name)
     struct slice hint;
     struct buf body;
     enum gw_resolved r = gw_resolve(x->snapshot, name, &x->arena, &model, &target, &hint);
-    if (r != RESOLVED_MODEL && r != RESOLVED_TARGET)
+    bool may = x->key == NULL || gw_allows(x->key->models, x->key->models_n, name);
+    if (!may || (r != RESOLVED_MODEL && r != RESOLVED_TARGET))
         return exchange_refuse(x, GW_MODEL_NOT_FOUND, "The model `%.*s` does not exist.",
                                SLICE_ARG(name));
     struct llm_model_row row = {
@@ -196,8 +197,9 @@ static void put_error_fields(struct exchange *x, struct buf *b)
         http_put_field(b, SLICE("Allow"), slice_str(x->allow));
     if (x->error == GW_NO_KEY || x->error == GW_BAD_KEY)
         buf_lit(b, "WWW-Authenticate: Bearer\r\n");
-    bool refused = x->admission != NULL && x->admission->refused;
-    if (refused)
+    bool refused =
+        x->error == GW_BUDGET || x->error == GW_RATE_LIMITED || x->error == GW_LIMIT_TOO_SMALL;
+    if (refused && x->admission != NULL && x->admission->refused)
         admit_put_refusal(x, b);
     else if (x->attempts_n > 1)
         buf_lit(b, "x-should-retry: false\r\n"); /* it has been retried here */

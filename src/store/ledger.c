@@ -128,6 +128,10 @@ static bool open_database(struct ledger *l, struct buf *error)
         buf_lit(error, "the path of the ledger's folder is too long");
         return false;
     }
+    int fd =
+        openat(l->dir, DB_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* for the owner alone */
+    if (fd >= 0)
+        close(fd);
     return db_open(&l->db, path, error) && db_note_zone(l->db.sql, error) &&
            db_load_names(l->db.sql, &l->names, error) && db_load_places(l->db.sql, l->place, error);
 }

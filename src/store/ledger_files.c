@@ -58,6 +58,10 @@ static bool copy_database(const char *folder, const char *to, struct place *ret_
     struct place place[DB_PARTS_N];
     snprintf(path[0], sizeof path[0], "%s/" DB_FILE, folder);
     snprintf(path[1], sizeof path[1], "%s/" DB_FILE, to);
+    int fd = open(path[1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* the owner's alone */
+    if (fd < 0)
+        return fail(error, "cannot make", path[1]);
+    close(fd);
     bool ok = sqlite3_open_v2(path[0], &in, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
               sqlite3_open(path[1], &out) == SQLITE_OK;
     sqlite3_backup *b = ok ? sqlite3_backup_init(out, "main", in, "main") : NULL;

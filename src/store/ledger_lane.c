@@ -71,12 +71,16 @@ uint32_t ledger_begin(struct ledger_lane *lane, const struct ledger_row *draft)
     return at;
 }
 
-static bool is_full(struct ledger_lane *lane)
+/* Refusals leave the attempts under way their room. */
+static bool is_full(struct ledger_lane *lane, const struct ledger_row *row)
 {
-    if (likely(lane->head - lane->tail_seen < lane->rows))
+    uint64_t open = lane->slots - lane->free_n, most = lane->rows;
+    if (row->attempt == 0)
+        most -= MIN_OF(open, most);
+    if (likely(lane->head - lane->tail_seen < most))
         return false;
     lane->tail_seen = tail_of(lane);
-    return lane->head - lane->tail_seen >= lane->rows;
+    return lane->head - lane->tail_seen >= most;
 }
 
 static void put_row(struct ledger_lane *lane, struct spool_slot *slot, const struct ledger_row *row)
@@ -101,7 +105,7 @@ void ledger_settle(struct ledger_lane *lane, uint32_t slot, const struct ledger_
 {
     ASSERT(slot == LEDGER_NO_SLOT || slot < lane->slots);
     struct spool_slot *place = slot != LEDGER_NO_SLOT ? &lane->at.slots[slot] : NULL;
-    if (unlikely(is_full(lane)))
+    if (unlikely(is_full(lane, row)))
         atomic_fetch_add_explicit(&lane->lost, 1, memory_order_relaxed);
     else
         put_row(lane, place, row);

@@ -32,7 +32,7 @@ struct figures {
 
 /* Histograms of microseconds: eight buckets to each power of two, so that a quantile is at most
  * 6.25% off. A mark is a bucket of either histogram. */
-#define HISTOGRAM_BUCKETS 240
+#define HISTOGRAM_BUCKETS 240u
 enum histogram { HISTOGRAM_DURATION, HISTOGRAM_FIRST, HISTOGRAMS_N };
 #define MARKS_N (HISTOGRAMS_N * HISTOGRAM_BUCKETS)
 
@@ -43,7 +43,7 @@ int64_t histogram_quantile(const uint64_t count[HISTOGRAM_BUCKETS], double q);
 /* Distinct users by HyperLogLog (Flajolet, Fusy, Gandouet, Meunier 2007): 1024 registers, standard
  * error 3.3%; with linear counting where they are few. */
 #define SKETCH_BITS      10
-#define SKETCH_REGISTERS (1 << SKETCH_BITS)
+#define SKETCH_REGISTERS (1u << SKETCH_BITS)
 #define SKETCH_RANK_BITS 6
 
 /* Register and rank of a user, as register << 6 | rank. */

@@ -3,10 +3,10 @@
 #include "base/clock.h"
 #include "usage_internal.h"
 
-#define MINUTES_SPAN    (3 * 3600)  /* windows up to so many seconds are read by the minute, */
-#define HOURS_SPAN      (3 * 86400) /* by the hour, */
-#define HOURS_SPAN_CUBE 86400       /* with filters, */
-#define HOURS_SPAN_USER (6 * 3600)  /* by user */
+#define MINUTES_SPAN    INT64_C(10800)  /* windows up to so many seconds are read by the minute, */
+#define HOURS_SPAN      INT64_C(259200) /* by the hour, */
+#define HOURS_SPAN_CUBE INT64_C(86400)  /* with filters, */
+#define HOURS_SPAN_USER INT64_C(21600)  /* by user */
 #define CUBE_HOURS      (7 * 24 + 1)
 
 static const struct {
@@ -18,7 +18,7 @@ static const struct {
     [ROLLUP_MINUTE] = {"minute", 60, 1440, 0},
     [ROLLUP_HOUR] = {"hour", 3600, 31 * 24 + 1, 25},
     [ROLLUP_DAY] = {"day", 86400, 800, 7},
-    [ROLLUP_MONTH] = {"month", 28 * 86400, 400, 4},
+    [ROLLUP_MONTH] = {"month", INT64_C(28) * 86400, 400, 4},
 };
 
 /* The start of the first bucket that does not begin before `s`. */

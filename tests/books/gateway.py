@@ -34,6 +34,12 @@ class Tool:
             self.child.kill()
             raise Broken(f"{self.name} did not end within {seconds} s: {self.tail()}") from None
 
+    def abandon(self):
+        """Leaves nothing running."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+
     def tail(self):
         return self.log.read_text("utf-8", "replace")[-3000:]
 

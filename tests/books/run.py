@@ -11,6 +11,7 @@ each way that sabotage.py knows, which has to be found every time.
 """
 
 import argparse
+import gc
 import pathlib
 import random
 import re
@@ -92,25 +93,23 @@ def play(args, folder, rng):
     (folder / "script.txt").write_text(
         "".join(line.text() for line in script.script(rng, args.exchanges)), "ascii")
     (folder / "connections.txt").write_text(f"{args.connections}\n", "ascii")
-    mock = gateway.Mock(folder, args.tools / "books_mock")
     weir = gateway.Gateway(folder, args.weir.resolve(), free_port())
-    (folder / "weir.yaml").write_text(
-        script.config(weir.port, free_port(), mock.port, folder, args.exchanges, not args.without_ledger), "utf-8")
-    weir.start()
-    load = gateway.Load(folder, args.tools / "books_load", weir.port, args.connections)
+    tools = [gateway.Mock(folder, args.tools / "books_mock")]
     try:
+        (folder / "weir.yaml").write_text(script.config(weir.port, free_port(), tools[0].port, folder,
+                                                        args.exchanges, not args.without_ledger), "utf-8")
+        weir.start()
+        tools.append(gateway.Load(folder, args.tools / "books_load", weir.port, args.connections))
         ends = ends_of(rng, args.exchanges, args.lives)
-        for done in load.progress():
+        for done in tools[1].progress():
             while ends and done >= ends[0][0]:
                 end_life(weir, ends.pop(0)[1], rng)
                 weir.start()
+        tools[0].end(signal.SIGTERM)
     except BaseException:
-        for tool in (load, weir.tool):
-            tool.child.kill()
-            tool.child.wait()
+        for tool in tools + ([weir.tool] if weir.tool else []):
+            tool.abandon()
         raise
-    finally:
-        mock.end(signal.SIGTERM)
     (folder / "kills.txt").write_text("".join(f"{sent} {gone} {how}\n" for sent, gone, how in weir.ends), "ascii")
     return weir
 
@@ -133,9 +132,7 @@ def play_and_ask(args, folder):
             (folder / "ledger.jsonl").write_text(sums.export(weir), "utf-8")
             say(weir.command("ledger", "verify").strip())
     finally:
-        if weir.tool.child.poll() is None:
-            weir.tool.child.kill()
-            weir.tool.child.wait()
+        weir.tool.abandon()
     if SANITIZER.search(weir.tool.log.read_text("utf-8", "replace")):
         raise gateway.Broken(f"a sanitizer reports: {weir.tool.tail()}")
 
@@ -202,6 +199,7 @@ def reconcile(args, folder):
 
 def main():
     args = arguments()
+    gc.disable()  # it would look through millions of rows, none of which is garbage
     if args.again:
         return reconcile(args, args.again)
     folder = args.keep or pathlib.Path(tempfile.mkdtemp(prefix="weir-books-"))
@@ -210,7 +208,7 @@ def main():
     try:
         play_and_ask(args, folder)
         return reconcile(args, folder)
-    except gateway.Broken as reason:
+    except (gateway.Broken, OSError) as reason:
         say(f"FAIL: {reason}")
         return 1
     finally:

@@ -11,13 +11,25 @@ static void need_keys(struct gw_snapshot *s)
     s->auth_keys = true;
 }
 
-/* Tokens and dollars that the alias `one` counts. */
-static int64_t used(struct world *w, enum limit_kind kind)
+/* What an alias counts. */
+static int64_t used_by(struct world *w, const char *alias, enum limit_kind kind)
 {
     int64_t n[LIMIT_KINDS_N];
-    struct limit_scope *s = limit_scope_get(w->limits, SCOPE_MODEL, SLICE("one"));
-    limit_used(w->limits, s, net_now(w->loop), n);
+    struct limit_scope *s = limit_scope_get(w->limits, SCOPE_MODEL, slice_str(alias));
+    limit_used(w->limits, s, 0, n); /* at the latest time that it knows */
     return n[kind];
+}
+
+static int64_t used(struct world *w, enum limit_kind kind)
+{
+    return used_by(w, "one", kind);
+}
+
+static void price_it(struct gw_snapshot *s)
+{
+    static const struct price price = {.tiers_n = 1,
+                                       .tier = {{.rate = {1000000, 1000000, -1, -1, 0}}}};
+    s->model_list[ALIAS_ONE].targets[0].price = &price;
 }
 
 /* A request that never left costs nothing, though nobody knows what it would have come to. */
@@ -26,7 +38,7 @@ TEST(what_never_left_is_not_used)
     for (enum lease_phase p = LEASE_WAIT; p <= LEASE_HEAD; p++) {
         for (int how = 0; how < 3; how++) {
             check_note("phase %d, ending %d", (int)p, how);
-            struct world *w = world_new(NULL);
+            struct world *w = world_new(price_it);
             w->up[ALPHA]->begins = p;
             struct net_stream *s = ask(w, "one", 0);
             CHECK(used(w, LIMIT_INPUT) > 0); /* reserved */
@@ -37,7 +49,7 @@ TEST(what_never_left_is_not_used)
             else
                 world_stop(w);
             CHECK_EQ_I64(used(w, LIMIT_OUTPUT), 0);
-            CHECK_EQ_I64(how != 1 && used(w, LIMIT_INPUT) > 0, how != 1 && p == LEASE_HEAD);
+            CHECK_EQ_I64(used(w, LIMIT_BUDGET_DAY) > 0, p == LEASE_HEAD);
             if (how != 2)
                 world_check_rest(w);
             client_free(s);
@@ -47,18 +59,16 @@ TEST(what_never_left_is_not_used)
     check_note("%s", "");
 }
 
-static void price_it(struct gw_snapshot *s)
+static void price_claude(struct gw_snapshot *s)
 {
-    static const struct price price = {.tiers_n = 1,
-                                       .tier = {{.rate = {1000000, 1000000, -1, -1, 0}}}};
-    s->model_list[ALIAS_ONE].targets[0].price = &price;
+    price_it(s);
     s->model_list[ALIAS_ONE].targets[0].provider = snapshot_provider(s, CLAUDE);
 }
 
 /* Nobody charges for counting. */
 TEST(counting_tokens_is_free)
 {
-    struct world *w = world_new(price_it);
+    struct world *w = world_new(price_claude);
     struct net_stream *s = ask_path(w, HTTP_POST, "/v1/messages/count_tokens", NULL,
                                     SLICE("{\"model\":\"one\",\"messages\":[{\"role\":\"user\","
                                           "\"content\":\"how many are there?\"}]}"));
@@ -90,7 +100,6 @@ TEST(one_standing_is_told)
                             "openai-version: 1\n",
                   -1);
         call_body(c, SLICE(CHAT_ANSWER), true);
-        call_end(c);
         CHECK(slice_is(client_field(s, "x-ratelimit-limit-requests"), limited ? "100" : "9"));
         CHECK((memmem(s->fields.p, s->fields.n, ": 9\r", 4) == NULL) == limited);
         CHECK(slice_is(client_field(s, "openai-version"), "1"));
@@ -245,14 +254,6 @@ static void dear_first(struct gw_snapshot *s)
     ASSERT(hash_sha256(SLICE("sk-some"), digest) && gw_key_ring_put(s->keys, digest, key, 0));
 }
 
-static int64_t requests_of(struct world *w, struct slice alias)
-{
-    int64_t n[LIMIT_KINDS_N];
-    struct limit_scope *s = limit_scope_get(w->limits, SCOPE_MODEL, alias);
-    limit_used(w->limits, s, net_now(w->loop), n);
-    return n[LIMIT_REQUESTS];
-}
-
 /* A request that goes to another alias counts there, and is bound by its limits. */
 TEST(downgrades_count_where_they_go)
 {
@@ -264,13 +265,13 @@ TEST(downgrades_count_where_they_go)
             answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
         CHECK_EQ_I64(s->status, i == 0 ? 200 : 429);
         client_free(s);
-        CHECK_EQ_I64(requests_of(w, SLICE("one")), 0);
-        CHECK_EQ_I64(requests_of(w, SLICE("two")), 1);
+        CHECK_EQ_I64(used_by(w, "one", LIMIT_REQUESTS), 0);
+        CHECK_EQ_I64(used_by(w, "two", LIMIT_REQUESTS), 1);
     }
     /* vectors of another model would be of no use */
     struct net_stream *s = ask_path(w, HTTP_POST, "/v1/embeddings", "x-api-key: sk-some\n",
                                     SLICE("{\"model\":\"one\",\"input\":\"x\"}"));
-    CHECK_EQ_I64(requests_of(w, SLICE("one")), 1);
+    CHECK_EQ_I64(used_by(w, "one", LIMIT_REQUESTS), 1);
     client_leave(s, NET_GONE_CLOSED);
     client_free(s);
     world_check_rest(w);
@@ -296,10 +297,62 @@ TEST(downgrades_keep_to_the_list)
     struct world *w = world_new(dear_first_and_only);
     struct net_stream *s =
         ask_path(w, HTTP_POST, "/v1/chat/completions", "x-api-key: sk-some\n", chat_body("one", 0));
-    CHECK_EQ_I64(requests_of(w, SLICE("one")), 1);
-    CHECK_EQ_I64(requests_of(w, SLICE("two")), 0);
+    CHECK(slice_is(exchange_of(s)->model->name, "one"));
+    CHECK_EQ_I64(used_by(w, "one", LIMIT_REQUESTS), 1);
+    CHECK_EQ_I64(used_by(w, "two", LIMIT_REQUESTS), 0);
     client_leave(s, NET_GONE_CLOSED);
     client_free(s);
+    world_check_rest(w);
+    world_free(w);
+}
+
+/* Of a name that no model has it is not known what it would have counted for: no row. */
+TEST(each_attempt_is_a_row)
+{
+    struct world *w = world_new_books(NULL, 256);
+    struct net_stream *s = ask(w, "two", 0);
+    call_fail(call_last_open(w->loop), NET_FAIL_RESET, "");
+    answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
+    CHECK_EQ_I64(s->status, 200);
+    CHECK_EQ_I64(world_rows(w), 2);
+    client_free(s);
+    s = ask(w, "one", ASK_STREAM);
+    client_leave(s, NET_GONE_CLOSED);
+    CHECK_EQ_I64(world_rows(w), 3);
+    client_free(s);
+    s = ask(w, "no", 0);
+    CHECK_EQ_I64(s->status, 404);
+    CHECK_EQ_I64(world_rows(w), 3);
+    client_free(s);
+    world_check_rest(w);
+    world_free(w);
+}
+
+/* Nothing begins that could not be written down, and what is under way is. */
+TEST(a_full_ledger_refuses)
+{
+    struct world *w = world_new_books(NULL, 64);
+    struct net_stream *open = ask(w, "one", 0), *s;
+    struct call *call = call_last_open(w->loop);
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 70; i++) {
+        s = ask(w, "one", 0);
+        if (s->status == 0)
+            answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
+        else
+            check_error(s, GW_LEDGER_FULL);
+        refused += s->status != 200;
+        client_free(s);
+    }
+    CHECK_EQ_I64(world_rows(w), 63);
+    CHECK(refused > 70 - 63);
+    int64_t lost = world_rows_lost(w);
+    CHECK(lost > 0); /* refusals, which cost nothing */
+    answer_json(call, 200, SLICE(CHAT_ANSWER));
+    CHECK_EQ_I64(open->status, 200);
+    client_free(open);
+    CHECK_EQ_I64(world_rows(w), 64);
+    CHECK_EQ_I64(world_rows_lost(w), lost);
     world_check_rest(w);
     world_free(w);
 }

@@ -1,8 +1,10 @@
 /* The gateway in a box. See world.h. */
 #include "world.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -167,12 +169,21 @@ static struct gate *gate_of_its_own(const char *name)
     return mem_must(gate_get(slice_of(text, (size_t)n)));
 }
 
-struct world *world_new(snapshot_edit_fn *edit)
+static struct ledger *open_books(struct world *w, uint32_t rows)
 {
-    return world_new_threads(edit, 1);
+    struct buf why;
+    struct ledger_config c = {.folder = w->folder,
+                              .lanes = 1,
+                              .spool_rows = rows,
+                              .open_rows = 1024,
+                              .refuse_when_full = true};
+    buf_init(&why, 4096);
+    struct ledger *l = mem_must(ledger_open(&c, &why));
+    buf_done(&why);
+    return l;
 }
 
-struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
+static struct world *world_make(snapshot_edit_fn *edit, unsigned workers, uint32_t rows)
 {
     static const int fds[] = {-1};
     static const struct gw_listen listen = {.fds = fds, .fds_n = 1};
@@ -186,9 +197,16 @@ struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
     gate_set_limits(w->house, 1, 2);
     gate_set_state(w->tiny, GATE_OPEN, 1, 2);
     w->limits = mem_must(limit_registry_new(100));
+    if (rows > 0) {
+        snprintf(w->folder, sizeof w->folder, "%s/weir-books-XXXXXX",
+                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        ASSERT(mkdtemp(w->folder) != NULL);
+        w->ledger = open_books(w, rows);
+    }
     struct gw_snapshot *s = snapshot_new(w, edit);
     struct gateway_config config = {.workers = workers,
                                     .limits = w->limits,
+                                    .ledger = w->ledger,
                                     .listen = &listen,
                                     .listen_n = 1,
                                     .connections = 1000,
@@ -199,6 +217,58 @@ struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
     w->worker = &w->gateway->workers[0];
     w->loop = &w->worker->loop;
     return w;
+}
+
+struct world *world_new(snapshot_edit_fn *edit)
+{
+    return world_make(edit, 1, 0);
+}
+
+struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers)
+{
+    return world_make(edit, workers, 0);
+}
+
+struct world *world_new_books(snapshot_edit_fn *edit, uint32_t rows)
+{
+    return world_make(edit, 1, rows);
+}
+
+int64_t world_rows(const struct world *w)
+{
+    struct ledger_counts n;
+    ledger_counts(w->ledger, &n);
+    return n.spooled;
+}
+
+int64_t world_rows_lost(const struct world *w)
+{
+    struct ledger_counts n;
+    ledger_counts(w->ledger, &n);
+    return n.lost;
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
+        unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    rmdir(folder);
+}
+
+/* What was open when it was closed would stand in it as crashed. */
+static void close_books(struct world *w)
+{
+    struct ledger_counts n;
+    if (w->ledger == NULL)
+        return;
+    ledger_close(w->ledger);
+    w->ledger = open_books(w, 1024);
+    ledger_counts(w->ledger, &n);
+    CHECK_EQ_I64(n.crashed, 0);
+    ledger_close(TAKE(w->ledger));
+    remove_folder(w->folder);
 }
 
 void world_install(struct world *w, snapshot_edit_fn *edit)
@@ -231,6 +301,7 @@ void world_free(struct world *w)
 {
     world_stop(w);
     limit_registry_free(w->limits);
+    close_books(w);
     CHECK_EQ_I64(w->house->refs, 1);
     CHECK_EQ_I64(w->tiny->refs, 1);
     gate_unref(w->house);

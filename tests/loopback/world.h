@@ -34,6 +34,8 @@ typedef void snapshot_edit_fn(struct gw_snapshot *s);
 struct world {
     struct gateway *gateway;
     struct limit_registry *limits;
+    struct ledger *ledger; /* of world_new_books, else NULL; its disk stands still */
+    char folder[64];
     struct worker *worker;
     struct net_loop *loop;
     struct upstream *up[PROVIDERS_N];
@@ -47,6 +49,12 @@ struct world {
  * `wires` ALPHA, CLAUDE and GEMINI; `both` is a bare name of two providers. Passed through:
  * /v1/audio/... to ALPHA, /v1/files to BETA. The key of `keys` is "sk-good". */
 struct world *world_new(snapshot_edit_fn *edit);
+/* The same with a ledger that has room for `rows`, a power of two, and writes none of them down
+ * before world_free, which checks that no attempt was left open in it. */
+struct world *world_new_books(snapshot_edit_fn *edit, uint32_t rows);
+/* Rows that were handed over to it, and those that found no room. */
+int64_t world_rows(const struct world *w);
+int64_t world_rows_lost(const struct world *w);
 /* The same with several workers, whose loops run free (loops_run_free). */
 struct world *world_new_threads(snapshot_edit_fn *edit, unsigned workers);
 /* Stops the gateway, if it was not stopped yet, and checks that nothing is left over. */

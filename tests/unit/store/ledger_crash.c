@@ -1,7 +1,10 @@
 /* A process that ends at any step of its work, once or again while the next one repairs what it
  * left: each attempt stands in the segments once, and the rollups say what the segments do. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -9,6 +12,7 @@
 
 #include "base/mem.h"
 #include "ledger_fixture.h"
+#include "store/ledger_files.h"
 
 #define ROWS 24
 
@@ -268,5 +272,134 @@ TEST(a_damaged_record_takes_no_other_with_it)
     CHECK_EQ_I64(rows, 9);
     CHECK_EQ_I64(bad, 1);
     CHECK_EQ_I64(fixture_total(folder).requests, 9);
+    fixture_remove(folder);
+}
+
+static void check_verified(const char *folder)
+{
+    struct ledger_verdict v;
+    struct buf why;
+    buf_init(&why, 4096);
+    CHECK(ledger_verify(folder, &v, &why));
+    CHECK(v.lines > 0);
+    CHECK_EQ_I64(v.differing, 0);
+    buf_done(&why);
+}
+
+/* Ends when the fast part of the database is ahead of the slow one. */
+static void live_slow_behind(const char *folder)
+{
+    struct ledger_config c = fixture_config(folder, 1);
+    struct ledger *l = fixture_open(&c);
+    size_t rows;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 10; i++) {
+            struct ledger_row row = fixture_row(l, 10 * round + i);
+            ledger_settle(ledger_lane(l, 0), LEDGER_NO_SLOT, &row);
+        }
+        CHECK(ledger_drain(l, FIXTURE_NS, &rows) && rows == 10);
+        if (round < 2)
+            CHECK(ledger_merge(l, 0, round == 0));
+    }
+    CHECK(place_cmp(l->place[DB_SLOW], l->place[DB_FAST]) < 0);
+    _exit(0);
+}
+
+TEST(both_parts_of_the_database_catch_up)
+{
+    char folder[FIXTURE_PATH];
+    begin_life();
+    fixture_folder(folder);
+    CHECK(run_until(live_slow_behind, folder, 0));
+    repair(folder);
+    check_verified(folder);
+    CHECK_EQ_I64(fixture_total(folder).requests, 30);
+    fixture_remove(folder);
+}
+
+TEST(rows_that_stand_twice_count_once)
+{
+    char folder[FIXTURE_PATH], command[3 * FIXTURE_PATH];
+    begin_life();
+    fixture_folder(folder);
+    CHECK(run_until(live_unmerged, folder, 0));
+    repair(folder);
+    snprintf(command, sizeof command, "cp %s/00000001.seg %s/00000009.seg", folder, folder);
+    CHECK(system(command) == 0);
+    repair(folder);
+    check_verified(folder);
+    CHECK_EQ_I64(fixture_total(folder).requests, 10);
+    fixture_remove(folder);
+}
+
+/* Two workers and the store thread until somebody kills the process. */
+static struct traffic {
+    _Atomic int64_t begun[2], settled[2];
+} * traffic;
+
+static void *send_rows(void *arg)
+{
+    struct ledger_lane *lane = arg;
+    unsigned index = lane->number;
+    struct ledger_row row = {.attempt = 1,
+                             .flags = LEDGER_FINAL,
+                             .start_ns = FIXTURE_NS,
+                             .input = 1,
+                             .first_us = UINT32_MAX};
+    for (unsigned i = 0;; i++) {
+        while (!ledger_has_room(lane))
+            sched_yield();
+        memcpy(row.id, &i, sizeof i);
+        row.id[15] = (uint8_t)index;
+        uint32_t slot = ledger_begin(lane, &row);
+        traffic->begun[index]++;
+        ledger_settle(lane, slot, &row);
+        traffic->settled[index]++;
+        if (i % 64 == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void serve_until_killed(const char *folder)
+{
+    struct ledger_config c = fixture_config(folder, 2);
+    pthread_t thread;
+    c.refuse_when_full = true;
+    struct ledger *l = fixture_open(&c);
+    CHECK(ledger_start(l));
+    CHECK(pthread_create(&thread, NULL, send_rows, ledger_lane(l, 1)) == 0);
+    send_rows(ledger_lane(l, 0));
+}
+
+TEST(a_killed_gateway_loses_no_row_that_was_handed_over)
+{
+    char folder[FIXTURE_PATH];
+    int64_t sent = 0, rows, bad;
+    traffic =
+        mmap(NULL, sizeof *traffic, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(traffic != MAP_FAILED);
+    fixture_folder(folder);
+    for (unsigned round = 0; round < 10; round++) {
+        int status;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            serve_until_killed(folder);
+        usleep((useconds_t)(20000 + check_random_below(200000)));
+        kill(pid, SIGKILL);
+        CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    }
+    repair(folder);
+    for (unsigned i = 0; i < 2; i++)
+        sent += traffic->settled[i];
+    fixture_count(folder, &rows, &bad);
+    check_note("%lld settled, %lld rows", (long long)sent, (long long)rows);
+    CHECK(sent > 1000);
+    CHECK(rows >= sent && rows <= sent + 2 * 10); /* one under way in each lane at each kill */
+    CHECK_EQ_I64(bad, 0);
+    struct usage_line t = fixture_total(folder);
+    CHECK_EQ_I64(t.requests, rows);
+    CHECK_EQ_I64(t.input, rows);
     fixture_remove(folder);
 }

@@ -107,7 +107,8 @@ void ledger_reconfigure(struct ledger *l, const struct ledger_config *c);
 void ledger_close(struct ledger *l);
 
 /* The number of a name, made when it has none; 0 when the name is empty or there are too many
- * (65,536 of a kind). Takes a lock: workers keep what they got. */
+ * (65,536 of a kind). A name over 176 bytes stands as its beginning and a digest. Takes a lock:
+ * workers keep what they got. */
 uint32_t ledger_name(struct ledger *l, enum ledger_name_kind kind, struct slice name);
 /* The name of a number, or an empty slice; lives as long as the ledger. */
 struct slice ledger_name_text(struct ledger *l, enum ledger_name_kind kind, uint32_t id);
