@@ -22,7 +22,7 @@ struct books {
     struct steady_wall wall;
     int64_t wall_offset_ns;
     int64_t next_period_ns; /* when the next budget period begins; wall clock */
-    bool clock_off; /* it has been said */
+    bool clock_off;         /* it has been said */
 };
 
 static uint32_t power_of_two(int64_t n)

@@ -20,7 +20,7 @@ struct engine {
     struct supervisor *supervisor;
     struct gate *gate;
     struct replica replica;
-    bool wanted; /* in the configuration; freed once it has stopped otherwise */
+    bool wanted;                   /* in the configuration; freed once it has stopped otherwise */
     int64_t ran_ns, runs_since_ns; /* its processes that have ended; 0: none runs now */
     struct {
         bool up;

@@ -45,8 +45,8 @@ NODISCARD bool supervisor_apply(struct supervisor *s, const struct engine_config
 NODISCARD bool supervisor_socket(const struct supervisor *s, struct slice name, char *out,
                                  size_t size);
 
-/* How long the engine `name` has had a process, in all, since it came into the configuration; 0 when
- * there is no such engine. */
+/* How long the engine `name` has had a process, in all, since it came into the configuration; 0
+ * when there is no such engine. */
 int64_t supervisor_ran_ns(const struct supervisor *s, struct slice name);
 
 /* Is `pid` a child that the supervisor waits for? For a process 1 that reaps all others. */
