@@ -1,6 +1,8 @@
 /* A configuration as `weir serve` would use it. */
 #include "loaded.h"
 
+#include <stdio.h>
+
 #include "net/tls_context.h"
 
 bool loaded_read(struct loaded *l, const struct service_options *options, struct buf *errors)
@@ -8,7 +10,11 @@ bool loaded_read(struct loaded *l, const struct service_options *options, struct
     *l = (struct loaded){.config = service_load(options, errors)};
     if (l->config == NULL)
         return false;
-    l->builder = builder_new(NULL);
+    char wanted[DATADIR_MAX];
+    snprintf(wanted, sizeof wanted, SLICE_FMT, SLICE_ARG(l->config->data));
+    bool found = datadir_find(wanted, l->data_dir, sizeof l->data_dir);
+    const struct builder_links links = {.data_dir = found ? l->data_dir : NULL};
+    l->builder = builder_new(&links);
     if (l->builder != NULL)
         l->snapshot = builder_build(l->builder, l->config, "/run", errors);
     return l->snapshot != NULL;

@@ -4,10 +4,12 @@
 
 #include "control/build.h"
 #include "control/service.h"
+#include "datadir.h"
 
 struct loaded {
     struct config *config;
     struct builder *builder;
+    char data_dir[DATADIR_MAX];
     struct gw_snapshot *snapshot; /* what the workers would get; its first providers are those of
                                      `config`, in the same order */
 };

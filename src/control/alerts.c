@@ -143,7 +143,7 @@ void alerts_resend(struct alerts *a)
 static void prune(struct alerts *a, int64_t wall_ns)
 {
     struct buf error;
-    if (a->links.log == NULL || wall_ns - a->pruned_wall_ns < 86400 * NS_PER_S)
+    if (a->links.log == NULL || wall_ns - a->pruned_wall_ns < INT64_C(86400) * NS_PER_S)
         return;
     a->pruned_wall_ns = wall_ns;
     buf_init(&error, 1024);

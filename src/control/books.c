@@ -158,7 +158,7 @@ static void add_spend(void *ctx, struct slice name, uint64_t user_hash, int64_t 
         limit_add_spend(b->limits, s, nano);
 }
 
-bool books_restore(struct books *b, struct buf *errors)
+bool books_restore(struct books *b, const struct gw_snapshot *s, struct buf *errors)
 {
     static const struct {
         enum scope_kind kind;
@@ -174,6 +174,8 @@ bool books_restore(struct books *b, struct buf *errors)
     for (size_t i = 0; i < ARRAY_LEN(rows) && ok; i++) {
         for (unsigned p = 0; p < LIMIT_BUDGETS_N && ok; p++) {
             struct restoring r = {b, rows[i].kind, p};
+            if (r.kind == SCOPE_USER && !s->user_budgets[p])
+                continue; /* they would take cells for nothing */
             ok = usage_spend(reader, rows[i].by, limit_period_start(b->limits, p), add_spend, &r,
                              errors);
         }

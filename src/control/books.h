@@ -26,8 +26,8 @@ const char *books_folder(const struct books *b);
 int64_t books_wall_offset_ns(const struct books *b);
 
 /* Budgets of the periods under way go on where the ledger says they were. Once, before requests
- * come. False: `errors` says why. */
-NODISCARD bool books_restore(struct books *b, struct buf *errors);
+ * come to `s`. False: `errors` says why. */
+NODISCARD bool books_restore(struct books *b, const struct gw_snapshot *s, struct buf *errors);
 /* Policies that a reload may change. */
 void books_reconfigure(struct books *b, const struct config *c);
 /* A few times a second: the clock goes on, periods begin. */

@@ -109,6 +109,12 @@ static void build_use_cases(struct build *b)
     s->use_cases_n = c->use_cases_n;
 }
 
+static void note_user_set(struct build *b, const struct limit_set *set)
+{
+    for (unsigned p = 0; p < LIMIT_BUDGETS_N; p++)
+        b->snapshot->user_budgets[p] |= set->most[LIMIT_BUDGET_HOUR + p] != LIMIT_NONE;
+}
+
 /* What end users get whose keys say nothing. */
 static void build_user_set(struct build *b)
 {
@@ -116,6 +122,8 @@ static void build_user_set(struct build *b)
     struct limit_set *set = p != NULL ? build_make(b, 1, sizeof *set) : NULL;
     if (set != NULL && fill_set(set, &p->limits, NULL))
         b->snapshot->user_set = set;
+    if (b->snapshot->user_set != NULL)
+        note_user_set(b, set);
 }
 
 static void key_rights(struct build *b, const struct config_standing *st, struct gw_key *k)
@@ -155,6 +163,8 @@ static void key_users(struct build *b, const struct config_standing *st, struct 
     if (set != NULL &&
         fill_set(set, &c->user_limits, st->plan != NULL ? &st->plan->user_limits : NULL))
         k->user_set = set;
+    if (k->user_set == set && set != NULL)
+        note_user_set(b, set);
     k->user = c->user.n > 0 ? build_copy(b, c->user) : SLICE_NONE;
     for (size_t i = 0; i < c->may_set.n; i++) {
         k->may_set_user |= slice_is(c->may_set.item[i], "user") && c->user.n == 0;

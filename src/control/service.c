@@ -533,7 +533,7 @@ static bool start(struct service *s, struct buf *errors)
     }
     struct gw_snapshot *snapshot = builder_build(s->builder, s->config, s->run_dir, errors);
     s->snapshot = snapshot;
-    if (snapshot == NULL || !books_restore(s->books, errors))
+    if (snapshot == NULL || !books_restore(s->books, snapshot, errors))
         return false;
     log_lines(LOG_WARN, "config.warning", errors);
     buf_reset(errors);

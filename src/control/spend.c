@@ -138,7 +138,8 @@ static double today_gone(const struct spend_days *d)
 /* Days from `from_ns` to `to_ns`, both at midnights. */
 static double days_between(int64_t from_ns, int64_t to_ns)
 {
-    return (double)((to_ns - from_ns + DAY_NS / 2) / DAY_NS);
+    int64_t days = (to_ns - from_ns + DAY_NS / 2) / DAY_NS;
+    return (double)days;
 }
 
 int64_t spend_forecast(const struct spend_days *d, const struct spend *s, enum calendar_period p,

@@ -86,7 +86,7 @@ static bool put_forecast(struct usage_ask *q, const struct spend_book *book, enu
 {
     static const char *const names[] = {"hour", "day", "week", "month"};
     struct guess *list;
-    size_t n;
+    size_t n = 0;
     if (!make_guesses(q, book, only, period, &list, &n))
         return false;
     struct usage_window window = {calendar_start(period, q->wall_ns),

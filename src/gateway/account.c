@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "meter.h"
+#include "policy/hours_share.h"
 #include "worker.h"
 
 static uint32_t at_most_u32(int64_t n)
@@ -121,7 +122,7 @@ static int64_t hardware_cost(struct attempt *a)
         return 0;
     row->work_ns = hardware_leave(p->hardware, a->ended_ns, a->account.hardware_mark);
     row->flags |= LEDGER_SELF_HOSTED;
-    return (int64_t)((__int128)row->work_ns * p->hour_nano / (3600 * NS_PER_S));
+    return hours_price(row->work_ns, p->hour_nano);
 }
 
 int64_t account_cost(const struct attempt *a)

@@ -188,8 +188,10 @@ int64_t forecast_end(const struct forecast *f)
     double today_left = fmin(1 - fmin(fmax(f->today_gone, 0), 1), left);
     sum = whole_day(&m, 1) * today_left;
     left -= today_left;
-    for (unsigned ahead = 2; left > 1e-9 && ahead < 1000; ahead++, left -= 1)
+    for (unsigned ahead = 2; left > 1e-9 && ahead < 1000; ahead++) {
         sum += whole_day(&m, ahead) * fmin(left, 1);
+        left -= 1;
+    }
     double end = (double)f->spent + sum;
     return MAX_OF(to_money(end), f->spent);
 }

@@ -159,5 +159,5 @@ bool hours_divide(int64_t nano, const double *weights, size_t n, int64_t *ret_na
 
 int64_t hours_price(int64_t ns, int64_t hour_nano)
 {
-    return (int64_t)((__int128)ns * hour_nano / (3600 * NS_PER_S));
+    return (int64_t)((__int128)ns * hour_nano / ((__int128)3600 * NS_PER_S));
 }

@@ -164,10 +164,10 @@ static void put_flags(struct json_writer *w, uint16_t flags)
 
 static void put_line(struct buf *out, const struct exporting *e, const struct ledger_row *r)
 {
-    char time[CLOCK_RFC3339_SIZE], id[2 * sizeof r->id + 1], user[17];
+    char time[CLOCK_RFC3339_SIZE], id[LEDGER_ID_TEXT], user[17];
     struct json_writer w = json_writer(out);
     clock_format_rfc3339(r->start_ns, time);
-    hex_encode(r->id, sizeof r->id, id);
+    ledger_id_text(r->id, id);
     snprintf(user, sizeof user, "%016llx", (unsigned long long)r->user_hash);
     jw_open(&w, '{');
     jw_field_string(&w, "time", slice_str(time));

@@ -46,10 +46,14 @@ enum metric_outcome {
 /* Limits that refuse: policy/limits.h's kinds in their order, and what stands beside them. */
 #define METRIC_LIMITS(X)                                                                           \
     X(REQUESTS, "requests_per_minute")                                                             \
-    X(INPUT, "input_tokens_per_minute") X(OUTPUT, "output_tokens_per_minute")                      \
-        X(TOKENS, "tokens_per_minute") X(CONCURRENCY, "concurrency") X(BUDGET_HOUR, "budget_hour") \
-            X(BUDGET_DAY, "budget_day") X(BUDGET_WEEK, "budget_week")                              \
-                X(BUDGET_MONTH, "budget_month")
+    X(INPUT, "input_tokens_per_minute")                                                            \
+    X(OUTPUT, "output_tokens_per_minute")                                                          \
+    X(TOKENS, "tokens_per_minute")                                                                 \
+    X(CONCURRENCY, "concurrency")                                                                  \
+    X(BUDGET_HOUR, "budget_hour")                                                                  \
+    X(BUDGET_DAY, "budget_day")                                                                    \
+    X(BUDGET_WEEK, "budget_week")                                                                  \
+    X(BUDGET_MONTH, "budget_month")
 enum metric_limit {
 #define X(id, name) METRIC_LIMIT_##id,
     METRIC_LIMITS(X)
