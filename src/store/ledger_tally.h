@@ -34,7 +34,7 @@ struct figures {
  * 6.25% off. A mark is a bucket of either histogram. */
 #define HISTOGRAM_BUCKETS 240u
 enum histogram { HISTOGRAM_DURATION, HISTOGRAM_FIRST, HISTOGRAMS_N };
-#define MARKS_N (HISTOGRAMS_N * HISTOGRAM_BUCKETS)
+#define MARKS_N ((size_t)HISTOGRAMS_N * HISTOGRAM_BUCKETS)
 
 unsigned histogram_bucket(uint32_t us);
 /* The `q`-quantile, interpolated within its bucket; -1: nothing was counted. */

@@ -537,11 +537,12 @@ static struct usage_line line_of(const struct reading *r, const struct usage_sum
     };
     if (t == NULL)
         return l;
-    const uint64_t *duration = t->mark + HISTOGRAM_DURATION * HISTOGRAM_BUCKETS;
+    const uint64_t *duration = t->mark + (size_t)HISTOGRAM_DURATION * HISTOGRAM_BUCKETS;
     l.p50_us = histogram_quantile(duration, 0.5);
     l.p95_us = histogram_quantile(duration, 0.95);
     l.p99_us = histogram_quantile(duration, 0.99);
-    l.first_p95_us = histogram_quantile(t->mark + HISTOGRAM_FIRST * HISTOGRAM_BUCKETS, 0.95);
+    l.first_p95_us =
+        histogram_quantile(t->mark + (size_t)HISTOGRAM_FIRST * HISTOGRAM_BUCKETS, 0.95);
     l.users = t->has_users ? sketch_count(t->rank) : -1;
     return l;
 }

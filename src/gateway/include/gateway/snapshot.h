@@ -105,7 +105,7 @@ struct gw_snapshot {
     struct gw_scope *organisations, *teams;
     struct gw_use_case *use_case_list;
     size_t organisations_n, teams_n, use_cases_n;
-    const struct limit_set *user_set; /* of end users whose keys say nothing of it; NULL: none */
+    const struct limit_set *user_set;   /* of end users whose keys say nothing of it; NULL: none */
     bool user_budgets[LIMIT_BUDGETS_N]; /* end users may have one of that period */
     struct price_book *prices;
     struct price_override { /* of the configuration; the first pattern that fits "provider/model" */
