@@ -145,7 +145,7 @@ TEST(rows_are_exported_as_json)
     CHECK_EQ_LIT(
         buf_view(&got.first),
         "{\"time\":\"2026-10-14T10:00:00.000Z\",\"start_ns\":1791972000000000000,"
-        "\"id\":\"00000000000000000000000000000000\",\"lane\":0,\"sequence\":0,\"attempt\":1,"
+        "\"id\":\"wr-000000000000000000000\",\"lane\":0,\"sequence\":0,\"attempt\":1,"
         "\"reason\":\"complete\",\"status\":200,\"flags\":[\"final\"],\"model\":\"model0\","
         "\"provider\":\"provider0\",\"target\":\"target0\",\"key\":\"key0\",\"team\":\"team0\","
         "\"duration_us\":1000,\"first_us\":100,\"input\":100,\"output\":10,\"cached\":0,"
