@@ -149,19 +149,10 @@ def read_rows(path):
 NAMES = ("model", "provider", "target", "key", "team", "organisation", "use_case")
 
 
-ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
-def id_text(text):
-    """The x-weir-request-id, of which the ledger keeps the bits: 9 digits of time, 12 of chance."""
-    if text.startswith("wr-"):
-        return text
-    halves = ((int(text[:16], 16), 9), (int(text[16:], 16), 12))
-    return "wr-" + "".join(ID_DIGITS[bits >> 5 * at & 31] for bits, n in halves for at in range(n - 1, -1, -1))
 
 
 def row_of(value):
-    return Row(id_text(value["id"]), value["reason"], value["attempt"], value["status"],
+    return Row(value["id"], value["reason"], value["attempt"], value["status"],
                {name: value.get(name, "") for name in NAMES}, value.get("user", ""),
                frozenset(value["flags"]), tuple(value[name] for name in FIGURES), value["cost_nano"])
 
