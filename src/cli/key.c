@@ -121,7 +121,7 @@ static void show_secret(struct key_call *c, const char *name, const char *what)
     }
     fprintf(stderr, "weir key: `%s` was %s%s\n", name, what,
             secret != 0 ? "; its secret is shown this once" : "");
-    if (until != 0) {
+    if (until != 0 && secret != 0) {
         put_cell(&text, c, until);
         fprintf(stderr, "weir key: the secret before it counts until %.*s\n",
                 SLICE_ARG(buf_view(&text)));

@@ -258,7 +258,7 @@ static void refuse_role(struct net_stream *s, enum admin_role has, enum admin_ro
                "send the admin token as `Authorization: Bearer TOKEN`");
         return;
     }
-    snprintf(why, sizeof why, "this takes the role `%s`, and the token is that of a `%s`",
+    snprintf(why, sizeof why, "this takes the role `%s`, and the token is for the role `%s`",
              admin_role_name(least), admin_role_name(has));
     refuse(s, 403, "", why);
 }

@@ -479,8 +479,14 @@ void hours_tick(struct hours *h, const struct gw_snapshot *s, const struct super
                 int64_t mono_ns, int64_t wall_ns)
 {
     CHECK_MAGIC(h, HOURS_MAGIC);
-    if (h->mono_ns != 0 && mono_ns - h->mono_ns < STEP_NS && !h->behind)
-        return;
+    if (mono_ns - h->mono_ns >= STEP_NS || h->behind)
+        hours_install(h, s, supervisor, mono_ns, wall_ns);
+}
+
+void hours_install(struct hours *h, const struct gw_snapshot *s,
+                   const struct supervisor *supervisor, int64_t mono_ns, int64_t wall_ns)
+{
+    CHECK_MAGIC(h, HOURS_MAGIC);
     put_all(h, s, supervisor);
     hours_step(h, mono_ns, wall_ns);
 }

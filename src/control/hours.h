@@ -27,7 +27,11 @@ struct limit_registry;
 NODISCARD struct hours *hours_open(struct ledger *l, const char *folder,
                                    struct limit_registry *limits);
 
-/* A few times a second; `wall_ns` is steady wall time. `supervisor` may be NULL. */
+/* The snapshot is going to get requests: counting begins before the first of them. `wall_ns` is
+ * steady wall time. `supervisor` may be NULL. */
+void hours_install(struct hours *h, const struct gw_snapshot *s,
+                   const struct supervisor *supervisor, int64_t mono_ns, int64_t wall_ns);
+/* A few times a second. */
 void hours_tick(struct hours *h, const struct gw_snapshot *s, const struct supervisor *supervisor,
                 int64_t mono_ns, int64_t wall_ns);
 

@@ -187,6 +187,11 @@ static struct gw_snapshot *prepare(struct service *s, const struct config *c,
     return NULL;
 }
 
+static int64_t wall_now(struct service *s)
+{
+    return net_now(&s->loop) + books_wall_offset_ns(s->books);
+}
+
 static bool reload(void *ctx, struct buf *errors)
 {
     struct service *s = ctx;
@@ -209,6 +214,7 @@ static bool reload(void *ctx, struct buf *errors)
     warn_fixed(s->config, c);
     if (!apply_engines(s, c)) /* before any request can ask for a new one */
         log_event(LOG_ERROR, "engine.failed", "out of memory");
+    hours_install(s->hours, snapshot, s->supervisor, net_now(&s->loop), wall_now(s));
     gateway_install(s->gateway, snapshot);
     books_reconfigure(s->books, c);
     admin_update(s->admin, c, tls);
@@ -318,11 +324,6 @@ static unsigned watch_workers(struct service *s)
         stuck_n += stuck;
     }
     return stuck_n;
-}
-
-static int64_t wall_now(struct service *s)
-{
-    return net_now(&s->loop) + books_wall_offset_ns(s->books);
 }
 
 static void on_tick(struct timer *t)
@@ -517,6 +518,10 @@ static bool start(struct service *s, struct buf *errors)
         return false;
     if (!set_resolvers(s->config))
         return false;
+    if (!log_start((enum log_level)s->config->log_level, s->config->log_access.p)) {
+        buf_printf(errors, "log.access: %s: %s\n", s->config->log_access.p, strerror(errno));
+        return false;
+    }
     s->books = books_open(s->config, s->options->data_dir, workers_of(s->config), net_now(&s->loop),
                           errors);
     if (s->books == NULL)
@@ -527,16 +532,13 @@ static bool start(struct service *s, struct buf *errors)
     s->supervisor = supervisor_new(&s->loop, s->run_dir, s->options->self);
     if (s->hours == NULL || s->builder == NULL || s->supervisor == NULL)
         return false;
-    if (!log_start((enum log_level)s->config->log_level, s->config->log_access.p)) {
-        buf_printf(errors, "log.access: %s: %s\n", s->config->log_access.p, strerror(errno));
-        return false;
-    }
     struct gw_snapshot *snapshot = builder_build(s->builder, s->config, s->run_dir, errors);
     s->snapshot = snapshot;
     if (snapshot == NULL || !books_restore(s->books, snapshot, errors))
         return false;
     log_lines(LOG_WARN, "config.warning", errors);
     buf_reset(errors);
+    hours_install(s->hours, snapshot, s->supervisor, net_now(&s->loop), wall_now(s));
     bool ok = catch_signals(s) && apply_engines(s, s->config) && start_gateway(s, snapshot, errors);
     if (ok) {
         credentials_start(builder_credentials(s->builder), &s->loop);

@@ -60,10 +60,11 @@ def weir(*args, home, stdin=b"", timeout=TIMEOUT, stdout=None, **env):
 
 
 def start(*args, home, **env):
-    """Starts the binary; the caller waits for it."""
+    """Starts the binary; the caller waits for it. SIGINT counts, also in a background job's tests."""
     return subprocess.Popen([WEIR, *map(str, args)], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env=environment(home, env))
+                            env=environment(home, env),
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def finish(process, timeout=TIMEOUT):
