@@ -1,5 +1,6 @@
 """The processes of the test: the mock, the load, and the gateway in its several lives."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -101,7 +102,10 @@ class Gateway:
             time.sleep(0.01)
 
     def serves(self):
+        """Both doors are open: the admin API's socket comes a moment after the clients' port."""
         try:
+            with contextlib.closing(UnixConnection(self.folder / "data" / "admin.sock")) as admin:
+                admin.connect()
             return self.get("/livez")[0] == 200
         except OSError:
             return False
