@@ -49,6 +49,8 @@ suite sdk python3 tests/sdk/run.py --weir $dev
 suite check tools/check/check.sh
 
 tools/setup/build.sh tsan || exit 1
+TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp"
+export TSAN_OPTIONS
 # Kernels that randomize more than 28 bits of addresses leave older ThreadSanitizers no room.
 fixed=""
 setarch -R true 2>/dev/null && fixed="setarch -R"
