@@ -19,7 +19,7 @@
 #define TABLE_SLOTS    1024            /* of scopes that have crossed one */
 #define REFRESH_NS     (10 * NS_PER_S) /* issued keys come and go between reloads */
 #define BOOK_NS        (60 * NS_PER_S) /* how long a history is good for forecasts */
-#define KEEP_NS (INT64_C(400) * 86400 * NS_PER_S)
+#define KEEP_NS        (INT64_C(400) * 86400 * NS_PER_S)
 #define MESSAGE_BYTES  ((size_t)16384)
 #define RESEND_MOST    1000
 
