@@ -311,8 +311,8 @@ TEST(write_timeout)
     start(&e);
     end_send_lit(&e, GET("/read"));
     server_expect(&server, "end|");
-    fill(&head);
     int64_t began = clock_mono_ns();
+    fill(&head);
     server_expect(&server, "gone 2|");
     int64_t took = clock_mono_ns() - began;
     CHECK(took >= 55 * NS_PER_MS);
