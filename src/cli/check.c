@@ -1,10 +1,12 @@
-/* `weir check`: is the configuration right, and with --connect, does each provider take its key? */
+/* `weir check`: is the configuration right; with --connect, does each provider take its key; with
+ * --fire, would its fallbacks and limits work? */
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command.h"
 #include "fetch.h"
+#include "fire.h"
 #include "llm/provider.h"
 #include "llm/wire.h"
 #include "loaded.h"
@@ -80,7 +82,7 @@ static bool try_provider(struct fetcher *f, const struct config_provider *c,
     struct fetch_outcome o = fetch(f, &r);
     const char *what = o.why;
     if (o.end == FETCH_DONE)
-        what = judge(status, c->api_key.n > 0, p->client_key, &ok);
+        what = judge(status, c->api_key.n + c->api_keys.n > 0, p->client_key, &ok);
     printf("%-6s %-20.*s %s (GET " SLICE_FMT, ok ? "ok" : "FAILED", SLICE_ARG(p->name), what,
            SLICE_ARG(buf_view(&url)));
     if (status > 0)
@@ -108,16 +110,26 @@ static int connect_all(const struct loaded *l)
 
 int cmd_check(int argc, char **argv)
 {
-    bool connect = false;
+    bool connect = false, fire = false, json = false;
     struct service_options o = {.version = WEIR_VERSION, .data_dir = "", .self = ""};
     const struct option_row rows[] = {
         {"--connect", "try each provider's key with a free call", NULL, &connect},
+        {"--fire", "try each fallback, breaker and limit on a fault server of its own", NULL,
+         &fire},
+        {"--json", "with --fire: for programs", NULL, &json},
         {"--insecure", "as `weir serve --insecure`", NULL, &o.insecure},
     };
-    int n = options_read(argc, argv, "check [--connect] [FILE]", rows, ARRAY_LEN(rows), 1);
+    int n = options_read(argc, argv, "check [--connect] [--fire [--json]] [FILE]", rows,
+                         ARRAY_LEN(rows), 1);
     if (n < 0)
         return options_status(n);
     o.config_path = n == 1 ? argv[1] : NULL;
+    if (json && (!fire || connect)) {
+        fputs("weir check: `--json` goes with `--fire` alone; see weir check --help\n", stderr);
+        return 2;
+    }
+    if (json)
+        return fire_run(&o, true);
     struct loaded l;
     struct buf errors;
     buf_init(&errors, (size_t)1 << 20);
@@ -131,6 +143,9 @@ int cmd_check(int argc, char **argv)
         fflush(stdout);
         status = connect ? connect_all(&l) : 0;
     }
+    bool right = l.snapshot != NULL;
     loaded_done(&l);
+    if (fire && right)
+        status = MAX_OF(status, fire_run(&o, false));
     return status;
 }

@@ -7,6 +7,7 @@
 typedef int command_fn(int argc, char **argv);
 
 command_fn cmd_serve, cmd_init, cmd_check, cmd_chat, cmd_pull, cmd_doctor, cmd_models, cmd_docs,
-    cmd_reload, cmd_health, cmd_prices, cmd_version, cmd_key, cmd_import, cmd_usage, cmd_ledger;
+    cmd_reload, cmd_health, cmd_prices, cmd_version, cmd_key, cmd_import, cmd_usage, cmd_ledger,
+    cmd_explain, cmd_targets;
 
 #endif

@@ -2,9 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "admin_socket.h"
+#include "admin_call.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "command.h"
@@ -12,96 +11,18 @@
 #include "options.h"
 #include "terminal.h"
 
-#define PATH_MAX_BYTES ((size_t)4096)
-#define BODY_MAX       ((size_t)1 << 20)
-#define CELL_MAX       ((size_t)200)
-#define KEYS_PATH      "/admin/v1/keys"
+#define BODY_MAX  ((size_t)1 << 20)
+#define KEYS_PATH "/admin/v1/keys"
 
-/* One call, and what all of them share. */
-struct key_call {
-    const char *data;
-    bool json;
-    struct json_parser *parser;
-    struct arena arena;
-    struct buf path, body, answer;
-    struct json_doc doc; /* of the answer */
-};
-
-static void call_init(struct key_call *c)
-{
-    *c = (struct key_call){.parser = mem_must(json_parser_new())};
-    arena_init(&c->arena, NULL, ADMIN_ANSWER_MAX);
-    buf_init(&c->path, PATH_MAX_BYTES);
-    buf_init(&c->body, BODY_MAX);
-    buf_init(&c->answer, ADMIN_ANSWER_MAX);
-}
-
-static void call_done(struct key_call *c)
-{
-    if (c->answer.p != NULL)
-        mem_wipe(c->answer.p, c->answer.n); /* it may tell a secret */
-    buf_done(&c->path);
-    buf_done(&c->body);
-    buf_done(&c->answer);
-    arena_wipe(&c->arena);
-    json_parser_free(c->parser);
-}
-
-static void put_escaped(struct buf *out, struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char ch = (unsigned char)s.p[i];
-        bool plain = (ch >= '0' && ch <= '9') || (ch >= 'A' && ch <= 'Z') ||
-                     (ch >= 'a' && ch <= 'z') || (ch != '\0' && strchr("-._~", ch) != NULL);
-        if (plain)
-            buf_char(out, (char)ch);
-        else
-            buf_printf(out, "%%%02X", ch);
-    }
-}
-
-/* Asks; an answer that is not JSON or an error is told on standard error. */
-static bool call_run(struct key_call *c, const char *method)
-{
-    int status = 0;
-    buf_char(&c->path, '\0');
-    if (c->path.failed || c->body.failed) {
-        fputs("weir key: that is too long\n", stderr);
-        return false;
-    }
-    buf_reset(&c->answer);
-    if (!admin_socket_call("key", c->data, method, c->path.p, buf_view(&c->body), &c->answer,
-                           &status))
-        return false;
-    if (status < 200 || status >= 300) {
-        admin_socket_error("key", status, buf_view(&c->answer));
-        return false;
-    }
-    if (json_parse(c->parser, buf_view(&c->answer), 0, &c->doc) == JSON_OK &&
-        json_type_at(&c->doc, 0) == JSON_OBJECT)
-        return true;
-    fputs("weir key: the gateway's answer makes no sense\n", stderr);
-    return false;
-}
-
-static void call_path(struct key_call *c, const char *name, const char *verb)
+static void call_path(struct admin_call *c, const char *name, const char *verb)
 {
     buf_lit(&c->path, KEYS_PATH "/");
-    put_escaped(&c->path, slice_str(name));
+    admin_call_escape(c, slice_str(name));
     buf_slice(&c->path, slice_str(verb));
 }
 
-/* A value for people: texts as they are, all else as JSON. */
-static void put_cell(struct buf *out, struct key_call *c, uint32_t node)
-{
-    struct slice text = json_raw(&c->doc, node);
-    if (json_type_at(&c->doc, node) == JSON_STRING)
-        text = json_string(&c->doc, node, &c->arena);
-    terminal_text_line(out, text, CELL_MAX);
-}
-
 /* The secret alone goes to standard output, so that a script can take it. */
-static void show_secret(struct key_call *c, const char *name, const char *what)
+static void show_secret(struct admin_call *c, const char *name, const char *what)
 {
     uint32_t secret = json_get(&c->doc, 0, SLICE("secret"));
     uint32_t until = json_get(&c->doc, 0, SLICE("old_secret_until"));
@@ -113,7 +34,7 @@ static void show_secret(struct key_call *c, const char *name, const char *what)
     }
     buf_init(&text, 1024);
     if (secret != 0) {
-        put_cell(&text, c, secret);
+        admin_call_cell(c, secret, &text);
         printf("%.*s\n", SLICE_ARG(buf_view(&text)));
         fflush(stdout);
         mem_wipe(text.p, text.n);
@@ -122,26 +43,16 @@ static void show_secret(struct key_call *c, const char *name, const char *what)
     fprintf(stderr, "weir key: `%s` was %s%s\n", name, what,
             secret != 0 ? "; its secret is shown this once" : "");
     if (until != 0 && secret != 0) {
-        put_cell(&text, c, until);
+        admin_call_cell(c, until, &text);
         fprintf(stderr, "weir key: the secret before it counts until %.*s\n",
                 SLICE_ARG(buf_view(&text)));
         buf_reset(&text);
     }
     if (warning != 0) {
-        put_cell(&text, c, warning);
+        admin_call_cell(c, warning, &text);
         fprintf(stderr, "weir key: warning: %.*s\n", SLICE_ARG(buf_view(&text)));
     }
     buf_done(&text);
-}
-
-static struct option_row data_row(struct key_call *c)
-{
-    return (struct option_row){"--data", "folder of the running gateway", &c->data, NULL};
-}
-
-static struct option_row json_row(struct key_call *c)
-{
-    return (struct option_row){"--json", "print the gateway's answer as it is", NULL, &c->json};
 }
 
 /* The only word, a key's name. NULL: it is missing, which standard error says. */
@@ -153,13 +64,13 @@ static const char *the_name(int words, char **argv, const char *verb)
     return NULL;
 }
 
-static int change(int argc, char **argv, struct key_call *c, bool create)
+static int change(int argc, char **argv, struct admin_call *c, bool create)
 {
     struct option_row rows[KEY_OPTIONS_MAX + 2];
     struct key_options options = {{NULL}};
     size_t n = key_option_rows(&options, create, rows), given = 0;
-    rows[n++] = json_row(c);
-    rows[n++] = data_row(c);
+    rows[n++] = admin_call_json_row(c);
+    rows[n++] = admin_call_data_row(c);
     int words = options_read(argc, argv,
                              create ? "key create NAME [OPTIONS]"
                                     : "key update NAME OPTIONS; `none` takes back",
@@ -177,30 +88,30 @@ static int change(int argc, char **argv, struct key_call *c, bool create)
         buf_lit(&c->path, KEYS_PATH);
     else
         call_path(c, name, "");
-    if (!call_run(c, create ? "POST" : "PATCH"))
+    if (!admin_call_run(c, create ? "POST" : "PATCH"))
         return 1;
     show_secret(c, name, create ? "created" : "changed");
     return 0;
 }
 
-static int key_create(int argc, char **argv, struct key_call *c)
+static int key_create(int argc, char **argv, struct admin_call *c)
 {
     return change(argc, argv, c, true);
 }
 
-static int key_update(int argc, char **argv, struct key_call *c)
+static int key_update(int argc, char **argv, struct admin_call *c)
 {
     return change(argc, argv, c, false);
 }
 
-static int key_rotate(int argc, char **argv, struct key_call *c)
+static int key_rotate(int argc, char **argv, struct admin_call *c)
 {
     const char *overlap = NULL, *sha256 = NULL;
     const struct option_row rows[] = {
         {"--overlap", "how long the old secret goes on counting; 24h, or 0", &overlap, NULL},
         {"--sha256", "digest of a secret that clients have already", &sha256, NULL},
-        json_row(c),
-        data_row(c),
+        admin_call_json_row(c),
+        admin_call_data_row(c),
     };
     int words = options_read(argc, argv, "key rotate NAME [--overlap 24h] [--sha256 HEX]", rows,
                              ARRAY_LEN(rows), 1);
@@ -217,18 +128,18 @@ static int key_rotate(int argc, char **argv, struct key_call *c)
         jw_field_string(&w, "sha256", slice_str(sha256));
     jw_close(&w, '}');
     call_path(c, name, "/rotate");
-    if (!call_run(c, "POST"))
+    if (!admin_call_run(c, "POST"))
         return 1;
     show_secret(c, name, "rotated");
     return 0;
 }
 
 /* The verbs that take a name alone. */
-static int simple(int argc, char **argv, struct key_call *c, const char *method, const char *verb,
+static int simple(int argc, char **argv, struct admin_call *c, const char *method, const char *verb,
                   const char *what)
 {
     char usage[64];
-    const struct option_row rows[] = {json_row(c), data_row(c)};
+    const struct option_row rows[] = {admin_call_json_row(c), admin_call_data_row(c)};
     snprintf(usage, sizeof usage, "key %s NAME [--json] [--data DIR]", argv[0]);
     int words = options_read(argc, argv, usage, rows, ARRAY_LEN(rows), 1);
     if (words < 0)
@@ -237,29 +148,29 @@ static int simple(int argc, char **argv, struct key_call *c, const char *method,
     if (name == NULL)
         return 2;
     call_path(c, name, verb);
-    if (!call_run(c, method))
+    if (!admin_call_run(c, method))
         return 1;
     if (what != NULL || c->json)
         show_secret(c, name, what);
     return 0;
 }
 
-static int key_disable(int argc, char **argv, struct key_call *c)
+static int key_disable(int argc, char **argv, struct admin_call *c)
 {
     return simple(argc, argv, c, "POST", "/disable", "disabled");
 }
 
-static int key_enable(int argc, char **argv, struct key_call *c)
+static int key_enable(int argc, char **argv, struct admin_call *c)
 {
     return simple(argc, argv, c, "POST", "/enable", "enabled");
 }
 
-static int key_delete(int argc, char **argv, struct key_call *c)
+static int key_delete(int argc, char **argv, struct admin_call *c)
 {
     return simple(argc, argv, c, "DELETE", "", "deleted");
 }
 
-static int key_show(int argc, char **argv, struct key_call *c)
+static int key_show(int argc, char **argv, struct admin_call *c)
 {
     struct buf value;
     int status = simple(argc, argv, c, "GET", "", NULL);
@@ -268,7 +179,7 @@ static int key_show(int argc, char **argv, struct key_call *c)
     buf_init(&value, 4096);
     for (uint32_t i = json_first(&c->doc, 0); i < json_end(&c->doc, 0);
          i = json_after(&c->doc, i + 1)) {
-        put_cell(&value, c, i + 1);
+        admin_call_cell(c, i + 1, &value);
         printf("%-17.*s %.*s\n", SLICE_ARG(json_inner(&c->doc, i)), SLICE_ARG(buf_view(&value)));
         buf_reset(&value);
     }
@@ -309,7 +220,7 @@ static struct slice state_of(const struct json_doc *d, uint32_t key, struct slic
 }
 
 /* "60 rpm, $50/month" */
-static void put_limits(struct buf *out, struct key_call *c, uint32_t limits, bool budget)
+static void put_limits(struct buf *out, struct admin_call *c, uint32_t limits, bool budget)
 {
     static const struct {
         const char *key, *unit;
@@ -329,7 +240,7 @@ static void put_limits(struct buf *out, struct key_call *c, uint32_t limits, boo
         struct slice key = json_inner(d, i);
         buf_slice(out, out->n > 0 ? SLICE(", ") : SLICE(""));
         buf_slice(out, budget ? SLICE("$") : SLICE(""));
-        put_cell(out, c, i + 1);
+        admin_call_cell(c, i + 1, out);
         struct slice unit = SLICE_NONE;
         for (size_t u = 0; u < ARRAY_LEN(units) && !budget; u++) {
             if (slice_is(key, units[u].key))
@@ -342,7 +253,7 @@ static void put_limits(struct buf *out, struct key_call *c, uint32_t limits, boo
     }
 }
 
-static void add_row(struct table *t, struct key_call *c, uint32_t key)
+static void add_row(struct table *t, struct admin_call *c, uint32_t key)
 {
     struct buf text;
     if (t->rows == t->size) {
@@ -362,7 +273,7 @@ static void add_row(struct table *t, struct key_call *c, uint32_t key)
         if (v != 0 && i == COL_LIMITS)
             put_limits(&text, c, v, false);
         else if (v != 0)
-            put_cell(&text, c, v);
+            admin_call_cell(c, v, &text);
         if (i == COL_EXPIRES && text.n > 10)
             text.n = 10; /* the day */
         cells[i] = arena_copy(t->arena, buf_view(&text));
@@ -395,7 +306,7 @@ static void print_table(const struct table *t)
 }
 
 /* Reads all pages; with --json they are one list. */
-static int list_all(struct key_call *c, struct table *t)
+static int list_all(struct admin_call *c, struct table *t)
 {
     struct slice after = SLICE_NONE;
     size_t n = 0;
@@ -404,8 +315,8 @@ static int list_all(struct key_call *c, struct table *t)
     do {
         buf_reset(&c->path);
         buf_lit(&c->path, KEYS_PATH "?limit=1000&after=");
-        put_escaped(&c->path, after);
-        if (!call_run(c, "GET"))
+        admin_call_escape(c, after);
+        if (!admin_call_run(c, "GET"))
             return 1;
         uint32_t keys = json_get(&c->doc, 0, SLICE("keys"));
         uint32_t next = json_get(&c->doc, 0, SLICE("next"));
@@ -430,9 +341,9 @@ static int list_all(struct key_call *c, struct table *t)
     return 0;
 }
 
-static int key_list(int argc, char **argv, struct key_call *c)
+static int key_list(int argc, char **argv, struct admin_call *c)
 {
-    const struct option_row rows[] = {json_row(c), data_row(c)};
+    const struct option_row rows[] = {admin_call_json_row(c), admin_call_data_row(c)};
     struct table t = {.arena = &c->arena};
     int words =
         options_read(argc, argv, "key list [--json] [--data DIR]", rows, ARRAY_LEN(rows), 0);
@@ -445,7 +356,7 @@ static int key_list(int argc, char **argv, struct key_call *c)
 
 static const struct verb {
     const char *name, *args, *about;
-    int (*run)(int argc, char **argv, struct key_call *c);
+    int (*run)(int argc, char **argv, struct admin_call *c);
 } verbs[] = {
     {"create", "NAME [OPTIONS]", "make a key; its secret is printed this once", key_create},
     {"list", "[--json]", "all keys, those of the file too", key_list},
@@ -476,10 +387,10 @@ int cmd_key(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (strcmp(argv[1], verbs[i].name) != 0)
             continue;
-        struct key_call c;
-        call_init(&c);
+        struct admin_call c;
+        admin_call_init(&c, "key", BODY_MAX);
         int status = verbs[i].run(argc - 1, argv + 1, &c);
-        call_done(&c);
+        admin_call_done(&c);
         return status;
     }
     fprintf(stderr, "weir key: there is no command `%s`", argv[1]);

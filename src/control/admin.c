@@ -100,7 +100,8 @@ static const struct admin_route own_rows[] = {
 static const struct admin_table own_routes = {own_rows, ARRAY_LEN(own_rows)};
 
 static const struct admin_table *const tables[] = {&own_routes, &admin_key_routes,
-                                                   &admin_usage_routes};
+                                                   &admin_usage_routes, &admin_explain_routes,
+                                                   &admin_target_routes};
 
 /* `more`: further lines for the head, or "". */
 static void send_reply(struct net_stream *s, struct admin_reply *r, const char *more)
@@ -147,12 +148,30 @@ static enum admin_role authenticate(struct net_stream *s, const struct http_head
     return d->admin->tokens.any ? admin_authenticate(&d->admin->tokens, h) : ROLE_ADMIN;
 }
 
-/* Does `path` fit the row's? `*ret` is what stands in the place of its '*'. */
+/* Takes from the start of `*path` what stands in the place of "**", for the row to go on with
+ * `rest`. */
+static bool take_several(struct slice rest, struct slice *path, struct slice *ret)
+{
+    size_t tail = rest.n > 0 ? rest.n + 1 : 0;
+    if (path->n <= tail)
+        return false;
+    *ret = slice_of(path->p, path->n - tail);
+    *path = tail > 0 ? slice_from(*path, ret->n + 1) : SLICE_NONE;
+    return tail == 0 || ret->p[ret->n] == '/';
+}
+
+/* Does `path` fit the row's? `*ret` is what stands in the place of its asterisks. */
 static bool path_fits(const char *row, struct slice path, struct slice *ret)
 {
     struct slice want = slice_str(row), param = SLICE_NONE;
     while (want.n > 0 && path.n > 0) {
-        struct slice w = slice_cut(&want, '/'), p = slice_cut(&path, '/');
+        struct slice w = slice_cut(&want, '/');
+        if (slice_is(w, "**")) {
+            if (!take_several(want, &path, &param))
+                return false;
+            continue;
+        }
+        struct slice p = slice_cut(&path, '/');
         bool any = slice_is(w, "*");
         if (any ? p.n == 0 : !slice_eq(w, p))
             return false;

@@ -3,6 +3,7 @@
 #define CONTROL_ADMIN_H
 
 #include "control/config.h"
+#include "gateway/snapshot.h"
 #include "net/server.h"
 #include "store/keys.h"
 
@@ -28,6 +29,11 @@ struct admin_hooks {
     bool (*key_changed)(void *ctx, const struct stored_key *k, struct buf *errors);
     /* The key of that name counts no more for any worker. */
     void (*key_removed)(void *ctx, struct slice name);
+    /* The snapshot in force, and the time: of the loops' clock, and Unix time. */
+    const struct gw_snapshot *(*snapshot)(void *ctx);
+    void (*times)(void *ctx, int64_t *ret_now_ns, int64_t *ret_wall_ns);
+    /* Why a request went where it went, as JSON; false: nobody knows it. */
+    bool (*explain)(void *ctx, struct slice id, struct buf *out);
     /* Use, budgets and alerts (reading.h); NULL: this gateway keeps no ledger. */
     struct reading *reading;
 };

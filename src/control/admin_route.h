@@ -12,7 +12,7 @@
 enum admin_role {
     ROLE_NOBODY,
     ROLE_VIEWER,   /* reads */
-    ROLE_OPERATOR, /* also reloads, reopens logs, disables and enables keys */
+    ROLE_OPERATOR, /* also reloads, reopens logs, disables and enables keys, drains targets */
     ROLE_ADMIN,
     ROLES_N
 };
@@ -20,7 +20,7 @@ enum admin_role {
 /* A request whose body is whole. Valid during the call. */
 struct admin_request {
     enum http_method method;
-    struct slice param; /* what stands in the place of the row's '*', decoded; else empty */
+    struct slice param; /* what stands in the place of the row's asterisks, decoded; else empty */
     struct slice query; /* behind the '?', not decoded: see admin_query */
     struct slice body;
     enum admin_role role;
@@ -38,7 +38,7 @@ struct admin_reply {
 };
 
 struct admin_route {
-    const char *path; /* a segment "*" takes any one segment that is not empty */
+    const char *path; /* a segment "*" takes any one segment that is not empty, "**" one or more */
     enum http_method method;
     enum admin_role least; /* NOBODY: without a credential */
     bool metrics;          /* on the metrics port too */
@@ -66,7 +66,9 @@ void admin_fail(struct admin_reply *r, unsigned status, const char *fmt, ...) PR
 NODISCARD bool admin_body(const struct admin_request *q, struct admin_reply *r,
                           struct json_doc *ret);
 
-extern const struct admin_table admin_key_routes;   /* admin_keys.c */
-extern const struct admin_table admin_usage_routes; /* admin_usage.c */
+extern const struct admin_table admin_key_routes;     /* admin_keys.c */
+extern const struct admin_table admin_usage_routes;   /* admin_usage.c */
+extern const struct admin_table admin_explain_routes; /* admin_explain.c */
+extern const struct admin_table admin_target_routes;  /* admin_targets.c */
 
 #endif

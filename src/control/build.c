@@ -9,11 +9,10 @@
 #include "base/mem.h"
 #include "build_egress.h"
 #include "build_identity.h"
+#include "build_models.h"
 #include "build_prices.h"
 #include "config_policy.h"
 #include "credentials.h"
-#include "llm/openai.h"
-#include "observe/metrics.h"
 
 #define COMMENT_NS (15 * NS_PER_S) /* an open stream is never silent for longer */
 
@@ -80,6 +79,7 @@ void builder_settle(struct builder *b, const struct gw_snapshot *s)
             entry_free(e);
     }
     credentials_settle(b->credentials, s);
+    target_live_configure(&s->health);
 }
 
 void build_fail(struct build *b, const char *what, struct slice name, const char *why)
@@ -182,30 +182,38 @@ static void provider_upstream(struct build *b, const struct config_provider *c,
 
 #define PLAIN_FIELDS "User-Agent: weir\r\nAccept-Encoding: identity\r\n"
 
-/* Room that the providers' header lines need among the secrets. */
+/* Room that a provider's header lines need, with one of its keys. */
+static size_t lines_bytes(const struct config_provider *p, struct slice key)
+{
+    size_t n = sizeof PLAIN_FIELDS + sizeof "Authorization: Api-Key \r\n" /* the longest */ + key.n;
+    for (size_t k = 0; k < p->headers.n; k++)
+        n += p->headers.key[k].n + p->headers.value[k].n + 4;
+    return n;
+}
+
+/* The same of all of them among the secrets. */
 static size_t secret_bytes(const struct config *c)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->providers_n; i++) {
         const struct config_provider *p = &c->providers[i];
-        n += sizeof PLAIN_FIELDS + sizeof "Authorization: Api-Key \r\n" /* the longest */ +
-             p->api_key.n;
-        for (size_t k = 0; k < p->headers.n; k++)
-            n += p->headers.key[k].n + p->headers.value[k].n + 4;
+        n += lines_bytes(p, p->api_key);
+        for (size_t k = 0; k < p->api_keys.n; k++)
+            n += lines_bytes(p, p->api_keys.item[k]);
     }
     return n;
 }
 
 /* The header that carries a key, by how the provider wants it. */
 static void put_key(struct build *b, struct buf *lines, const struct config_provider *c,
-                    enum llm_auth auth)
+                    struct slice key, enum llm_auth auth)
 {
     struct slice put_before, name = llm_auth_header(auth, &put_before);
     struct buf value;
     size_t before = lines->n;
     buf_init(&value, 65536);
     buf_slice(&value, put_before);
-    buf_slice(&value, c->api_key);
+    buf_slice(&value, key);
     http_put_field(lines, name, buf_view(&value));
     if (lines->n == before)
         build_fail(b, "api_key of provider", c->name, "it has characters that no header can carry");
@@ -229,17 +237,18 @@ static void provider_credential(struct build *b, const struct config_provider *c
     p->api_version = build_copy(b, c->cloud.api_version);
 }
 
+/* All header lines of requests with that key; empty: without one. */
 static struct slice provider_fields(struct build *b, const struct config_provider *c,
-                                    struct gw_provider *p)
+                                    const struct gw_provider *p, struct slice key)
 {
     struct buf lines;
     buf_init(&lines, 65536);
-    if (!buf_reserve(&lines, MIN_OF(secret_bytes(b->config), (size_t)65536)))
+    if (!buf_reserve(&lines, MIN_OF(lines_bytes(c, key), (size_t)65536)))
         build_fail(b, "provider", c->name,
                    "its headers are too long"); /* growing would leave copies */
     buf_lit(&lines, PLAIN_FIELDS);
-    if (c->api_key.n > 0 && !p->client_key)
-        put_key(b, &lines, c, p->row->auth);
+    if (key.n > 0)
+        put_key(b, &lines, c, key, p->row->auth);
     for (size_t i = 0; i < c->headers.n; i++)
         http_put_field(&lines, c->headers.key[i], c->headers.value[i]);
     struct slice out = secret_copy(b->snapshot->secrets, buf_view(&lines));
@@ -248,6 +257,21 @@ static struct slice provider_fields(struct build *b, const struct config_provide
     mem_wipe(lines.p, lines.n);
     buf_done(&lines);
     return out;
+}
+
+/* Its credentials: fixed header lines, several of them, or what makes them. */
+static void provider_keys(struct build *b, const struct config_provider *c, struct gw_provider *p)
+{
+    p->keys = c->api_keys.n > 0 ? build_make(b, c->api_keys.n, sizeof *p->keys) : NULL;
+    for (size_t i = 0; i < c->api_keys.n && p->keys != NULL; i++) {
+        struct slice label = arena_printf(b->arena, "%.*s#%zu", SLICE_ARG(c->name), i + 1);
+        p->keys[i].fields = provider_fields(b, c, p, c->api_keys.item[i]);
+        p->keys[i].live = target_live_get(label);
+        p->keys_n++;
+    }
+    p->fields = p->keys != NULL ? p->keys[0].fields
+                                : provider_fields(b, c, p, p->client_key ? SLICE_NONE : c->api_key);
+    provider_credential(b, c, p);
 }
 
 static void set_timeouts(struct gw_timeouts *t, const struct config_timeouts *own,
@@ -292,21 +316,24 @@ static void build_provider(struct build *b, const struct config_provider *c, str
     p->row = llm_provider_variant(p->row, c->cloud.body);
     p->client_key = slice_is(c->api_key, "client");
     b->snapshot->wants_client_key |= p->client_key;
-    p->gated = c->max_inflight > 0;
+    p->gated = c->max_inflight > 0 || c->adaptive_inflight;
+    p->self_hosted = c->cost_per_hour >= 0 || config_is_self_hosted(c->type);
+    p->governance = config_governance(c);
     p->models = copy_list(b, &c->models);
     p->models_n = c->models.n;
     set_timeouts(&p->timeouts, &c->timeouts, &b->config->timeouts);
-    p->fields = provider_fields(b, c, p);
     default_lacks(p->lack);
     set_lacks(p->lack, &c->drop_unsupported, LACK_DROP);
     set_lacks(p->lack, &c->refuse_unsupported, LACK_REFUSE);
-    provider_credential(b, c, p);
+    provider_keys(b, c, p);
     p->place = build_copy(b, config_provider_place(c));
     p->ledger_id = build_ledger_id(b, NAME_PROVIDER, c->name);
     build_hardware(b, p, c->name, c->cost_per_hour, c->replicas);
     if (p->gated) {
         p->gate = gate_get(arena_printf(b->arena, "provider/%.*s", SLICE_ARG(c->name)));
-        if (p->gate != NULL)
+        if (p->gate != NULL && c->adaptive_inflight)
+            gate_set_adaptive(p->gate, c->max_inflight, c->queue);
+        else if (p->gate != NULL)
             gate_set_limits(p->gate, c->max_inflight, c->queue);
         else
             build_fail(b, "provider", c->name, "out of memory");
@@ -322,6 +349,8 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
     p->row = llm_provider_find(SLICE("llama-server"));
     default_lacks(p->lack);
     p->engine = p->gated = true;
+    p->self_hosted = true;
+    p->governance = config_engine_governance;
     p->base_path = SLICE("/v1");
     op_targets(b, p);
     p->fields = SLICE(PLAIN_FIELDS);
@@ -337,69 +366,6 @@ static void build_engine(struct build *b, const struct config_engine *c, struct 
                       : NULL;
     if (p->gate == NULL || p->upstream == NULL)
         build_fail(b, "engine", c->name, "out of memory or too many upstreams");
-}
-
-/* "provider/model" or "engine/name"; the loader has checked that they exist. */
-static void build_target(struct build *b, struct slice use, struct gw_target *t)
-{
-    struct gw_snapshot *s = b->snapshot;
-    struct slice rest = use, head = slice_cut(&rest, '/');
-    bool engine = slice_is(head, "engine");
-    for (size_t i = 0; i < s->providers_n; i++) {
-        struct gw_provider *p = &s->provider_list[i];
-        if (p->engine == engine && slice_eq(p->name, engine ? rest : head))
-            t->provider = p;
-    }
-    t->model = build_copy(b, rest);
-    t->label = build_copy(b, use);
-    if (t->provider == NULL) {
-        build_fail(b, "target", use, "there is no such provider or engine");
-        return;
-    }
-    gw_target_complete(s, t);
-    t->ledger_id = build_ledger_id(b, NAME_TARGET, t->model);
-}
-
-static void add_model(struct build *b, struct gw_model *m)
-{
-    m->metric_id = metric_model_id(m->name);
-    if (m->name.p != NULL && !strmap_add(&b->snapshot->models, m->name, m))
-        build_fail(b, "model", m->name, "the name is taken");
-}
-
-static void build_models(struct build *b)
-{
-    const struct config *c = b->config;
-    struct gw_snapshot *s = b->snapshot;
-    s->models_n = c->models_n + c->engines_n;
-    s->model_list = build_make(b, s->models_n, sizeof *s->model_list);
-    if (b->failed || !strmap_init(&s->models, b->arena, s->models_n))
-        return;
-    for (size_t i = 0; i < c->models_n; i++) {
-        struct gw_model *m = &s->model_list[i];
-        const struct config_model *cm = &c->models[i];
-        m->name = build_copy(b, cm->name);
-        build_scope(b, &m->scope, SCOPE_MODEL, m->name, &cm->limits, NULL, NULL);
-        m->targets_n = cm->targets_n + cm->fallback_n;
-        m->targets = build_make(b, m->targets_n, sizeof *m->targets);
-        for (size_t t = 0; t < m->targets_n && m->targets != NULL; t++)
-            build_target(
-                b, t < cm->targets_n ? cm->targets[t].use : cm->fallback[t - cm->targets_n].use,
-                &m->targets[t]);
-        add_model(b, m);
-    }
-    for (size_t i = 0; i < c->engines_n; i++) {
-        struct gw_model *m = &s->model_list[c->models_n + i];
-        m->name = build_copy(b, c->engines[i].name);
-        build_scope(b, &m->scope, SCOPE_MODEL, m->name, NULL, NULL, NULL);
-        m->targets_n = 1;
-        m->targets = build_make(b, 1, sizeof *m->targets);
-        if (m->targets != NULL)
-            build_target(b, arena_printf(b->arena, "engine/%.*s", SLICE_ARG(m->name)), m->targets);
-        /* an alias of the same name goes before it */
-        if (strmap_get(&s->models, m->name) == NULL && gw_exposes(s, SLICE("engine"), m->name))
-            add_model(b, m);
-    }
 }
 
 static void build_passthrough(struct build *b)
@@ -471,39 +437,6 @@ static void build_limits(struct build *b)
     }
 }
 
-/* Aliases and engines, then what providers are declared to have. */
-static void build_models_json(struct build *b)
-{
-    struct gw_snapshot *s = b->snapshot;
-    size_t n = s->models_n, used = 0;
-    for (size_t i = 0; i < s->providers_n; i++)
-        n += s->provider_list[i].models_n;
-    struct llm_model_row *rows = build_make(b, n, sizeof *rows);
-    struct buf json;
-    buf_init(&json, (size_t)64 << 20);
-    for (size_t i = 0; i < s->models_n && rows != NULL; i++) {
-        if (strmap_get(&s->models, s->model_list[i].name) == &s->model_list[i])
-            rows[used++] = (struct llm_model_row){s->model_list[i].name, SLICE("weir")};
-    }
-    for (size_t i = 0; i < s->providers_n && rows != NULL; i++) {
-        const struct gw_provider *p = &s->provider_list[i];
-        for (size_t k = 0; k < p->models_n; k++) {
-            if (!gw_exposes(s, p->name, p->models[k]))
-                continue;
-            struct slice id =
-                arena_printf(b->arena, "%.*s/%.*s", SLICE_ARG(p->name), SLICE_ARG(p->models[k]));
-            rows[used++] = (struct llm_model_row){id, p->name};
-        }
-    }
-    s->created_s = clock_wall_ns() / NS_PER_S;
-    s->model_rows = rows;
-    s->model_rows_n = used;
-    if (rows != NULL)
-        openai_put_models(&json, rows, used, s->created_s);
-    s->models_json = build_copy(b, buf_view(&json));
-    buf_done(&json);
-}
-
 static void build_all(struct build *b)
 {
     const struct config *c = b->config;
@@ -532,9 +465,11 @@ static void build_all(struct build *b)
     build_passthrough(b);
     build_tls(b);
     build_limits(b);
+    build_retry(b);
     if (!b->failed) {
         build_models_json(b);
         build_warn_unpriced(b);
+        build_warn_costs(b);
     }
 }
 

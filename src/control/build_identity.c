@@ -103,6 +103,9 @@ static void build_use_cases(struct build *b)
         u->owner = build_copy(b, from->owner);
         u->data_class =
             from->data_class < 0 ? SLICE_NONE : slice_str(config_data_classes[from->data_class]);
+        u->data_level = from->data_class;
+        u->rules = config_data_rules(&from->data_rules, NULL);
+        u->last_resort = from->last_resort.n > 0 ? build_copy(b, from->last_resort) : SLICE_NONE;
         if (u->scope.name.p != NULL && !strmap_add(&s->use_cases, u->scope.name, u))
             build_fail(b, "use case", from->name, "the name is taken");
     }
@@ -169,6 +172,7 @@ static void key_users(struct build *b, const struct config_standing *st, struct 
     for (size_t i = 0; i < c->may_set.n; i++) {
         k->may_set_user |= slice_is(c->may_set.item[i], "user") && c->user.n == 0;
         k->may_set_use_case |= slice_is(c->may_set.item[i], "use_case");
+        k->may_set_strategy |= slice_is(c->may_set.item[i], "strategy");
     }
 }
 
@@ -199,7 +203,9 @@ static struct gw_key *build_key(struct build *b, const struct config_key *c)
     if (max_tokens <= 0 && st.plan != NULL)
         max_tokens = st.plan->max_tokens;
     k->priority = priority == CONFIG_PRIORITY_UNSET ? PRIORITY_NORMAL : (enum gw_priority)priority;
+    k->weight = (unsigned)c->weight;
     k->max_tokens = max_tokens > 0 ? max_tokens : LIMIT_NONE;
+    k->rules = config_data_rules(&c->data_rules, st.plan != NULL ? &st.plan->data_rules : NULL);
     k->expires_ns = c->expires_ns;
     k->disabled = c->disabled;
     key_rights(b, &st, k);

@@ -56,7 +56,7 @@ bool amount_parse_percent(struct slice s, int64_t *ret)
     uint64_t v;
     if (s.n > 0 && s.p[s.n - 1] == '%')
         s.n--;
-    if (s.n == 0 || s.n > 9 || s.p[0] == '0' || !slice_to_u64(s, &v))
+    if (s.n == 0 || s.n > 9 || (s.n > 1 && s.p[0] == '0') || !slice_to_u64(s, &v))
         return false;
     *ret = (int64_t)v;
     return true;

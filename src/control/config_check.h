@@ -2,6 +2,7 @@
 #ifndef CONTROL_CONFIG_CHECK_H
 #define CONTROL_CONFIG_CHECK_H
 
+#include "config_policy.h"
 #include "config_read.h"
 
 struct check_text {
@@ -26,6 +27,12 @@ const char *check_near_pattern(struct config_reader *r, struct slice pattern);
 
 /* No limit that was named is longer than `total_ns`, the one in effect. */
 void check_timeouts(struct config_reader *r, const struct config_timeouts *t, int64_t total_ns);
+
+/* config_data_check.c: rules about data that contradict each other, or that no target of an alias
+ * meets. */
+void check_plan_data(struct config_reader *r, const struct config_plan *p);
+void check_key_data(struct config_reader *r, const struct config_standing *s);
+void check_use_case_data(struct config_reader *r, const struct config_use_case *u);
 
 /* config_policy_check.c: one key, with all that it refers to. */
 void check_key_policy(struct config_reader *r, struct config_key *k);

@@ -61,6 +61,7 @@ static void check_foreign(struct config_reader *r, const struct config_provider 
         {"session_token", &c->session_token, AWS},
         {"body", &c->body, SAGEMAKER},
         {"api_key", &p->api_key, OTHER | AZURE | VERTEX | BEDROCK},
+        {"api_keys", &p->api_keys, OTHER | AZURE | BEDROCK},
     };
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (!(keys[i].types & type) && reader_is_given(r, keys[i].field))
@@ -155,7 +156,8 @@ static void check_azure(struct config_reader *r, struct config_provider *p)
 {
     struct config_cloud *c = &p->cloud;
     bool entra = reader_is_given(r, &c->entra), identity = given(r, &c->managed_identity);
-    bool key = given(r, &p->api_key), classic = slice_is(c->surface, "classic");
+    bool key = given(r, &p->api_key) || p->api_keys.n > 0,
+         classic = slice_is(c->surface, "classic");
     fill(r, &c->surface, "v1");
     fill(r, &c->api_version, classic ? "2024-10-21" : NULL);
     check_azure_url(r, p);
@@ -248,9 +250,10 @@ static void check_aws_keys(struct config_reader *r, struct config_provider *p)
     if (given(r, &c->session_token) && !access)
         diag_error(&r->diag, reader_where(r, &c->session_token),
                    "`session_token` needs `access_key` beside it");
-    if (slice_is(p->type, "bedrock") && !access && !secret && !given(r, &c->profile))
+    if (slice_is(p->type, "bedrock") && !access && !secret && !given(r, &c->profile) &&
+        p->api_keys.n == 0)
         fill(r, &p->api_key, reader_getenv(r, "AWS_BEARER_TOKEN_BEDROCK"));
-    bool key = p->api_key.p != NULL;
+    bool key = p->api_key.p != NULL || p->api_keys.n > 0;
     if (key && access)
         diag_error(&r->diag, reader_where(r, &c->access_key),
                    "`access_key` can never apply: there is an `api_key`");

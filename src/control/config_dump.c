@@ -60,7 +60,10 @@ static void dump_texts(const struct config_row *row, const struct config_list *l
     for (size_t i = 0; i < list->n; i++) {
         if (i > 0)
             buf_lit(out, ", ");
-        put_text(out, list->item[i]);
+        if (row->type == ROW_SECRETS)
+            buf_lit(out, "\"***\"");
+        else
+            put_text(out, list->item[i]);
     }
     buf_lit(out, "]\n");
 }
@@ -168,7 +171,8 @@ static void dump_row(const struct config_row *row, const void *base, unsigned in
     case ROW_MONEY:
     case ROW_PERCENT:
     case ROW_TIME: dump_number(row, *(const int64_t *)field, indent, out); break;
-    case ROW_TEXTS: dump_texts(row, field, indent, out); break;
+    case ROW_TEXTS:
+    case ROW_SECRETS: dump_texts(row, field, indent, out); break;
     case ROW_PAIRS: dump_pairs(row, field, indent, out); break;
     case ROW_SECTION: dump_group(row, field, indent, out); break;
     case ROW_NAMED:

@@ -40,6 +40,9 @@
      .help = "Regions whose providers may serve the requests: `governance.region`, else the " \
              "cloud's own; engines are in `local`. A provider without a region is out of reach " \
              "then. Absent: all.", .example = "[eu, local]"}
+#define DATA_RULES(type_, text) \
+    {ROW("data_rules", ROW_SECTION, type_, data_rules), .section = &data_rules, .help = (text), \
+     .example = "{location: on-premise, trains: false}"}
 #define MAX_TOKENS(type_, text) \
     {ROW("max_tokens", ROW_INT, type_, max_tokens), .min = 1, .max = COUNT_MAX, \
      .flags = ROW_OPTIONAL | ROW_NONZERO, .help = (text), .example = "2048"}
@@ -57,6 +60,28 @@
 static const char *const priority_words[] = {"low", "normal", "high", NULL};
 const char *const config_data_classes[] = {"public", "internal", "confidential", "restricted",
                                            NULL};
+
+static const char *const location_words[] = {"cloud", "on-premise", NULL};
+static const char *const trains_words[] = {"false", "true", NULL};
+static const char *const never_words[] = {"false", NULL};
+static const struct config_row data_rule_rows[] = {
+    {ROW("location", ROW_WORD, config_data_rules, location), .words = location_words,
+     .flags = ROW_OPTIONAL, .help = "On whose machines it has to be.", .example = "on-premise"},
+    {ROW("retention_days", ROW_INT, config_data_rules, retention_days), .max = 36500,
+     .flags = ROW_OPTIONAL, .help = "For how many days at most it may be kept.", .example = "0"},
+    {ROW("trains", ROW_WORD, config_data_rules, trains), .words = never_words,
+     .flags = ROW_OPTIONAL, .help = "`false`: no model may be trained with it.",
+     .example = "false"},
+};
+static const struct config_section data_rules = {
+    .title = "<scope>.data_rules",
+    ROWS(data_rule_rows),
+    .size = sizeof(struct config_data_rules),
+    .pos_at = offsetof(struct config_data_rules, pos),
+    .help = "What the `governance` of a provider has to say before data may go there; where it "
+            "says nothing of it, it may not. All that bind a request count: its key's, the "
+            "plan's and its use case's.",
+};
 
 static const struct config_row budget_rows[] = {
     BUDGET("hour", LIMIT_BUDGET_HOUR, "Dollars in an hour of the clock.", "2"),
@@ -117,6 +142,7 @@ static const struct config_row plan_rows[] = {
                         "where `users.plan` names the plan."),
     USER_LIMITS(config_plan, "Of each end user of such a key."),
     RIGHTS(config_plan),
+    DATA_RULES(config_plan, "What its keys demand of providers, beside their own."),
     MAX_TOKENS(config_plan, "Most tokens of answer that one request may ask for."),
     PRIORITY(config_plan, "Which requests go first where some have to wait. Without one: "
                           "`normal`."),
@@ -184,6 +210,7 @@ static const struct config_row key_rows[] = {
                             "where both have none at all, from `users`."),
     AT_BUDGET(config_key),
     RIGHTS(config_key),
+    DATA_RULES(config_key, "What its requests demand of providers, beside what the plan does."),
     {ROW("networks", ROW_TEXTS, config_key, networks), .max = 1024, .check = syntax_prefix,
      .help = "Addresses that it may be used from. Absent: all.", .example = "[10.0.0.0/8]"},
     MAX_TOKENS(config_key, "Most tokens of answer that one request may ask for. Absent: the "
@@ -197,13 +224,15 @@ static const struct config_row key_rows[] = {
      .example = "summaries"},
     {ROW("user", ROW_TEXT, config_key, user),
      .help = "All its requests are of this end user, whatever they say.", .example = "batch-jobs"},
-    {ROW("may_set", ROW_TEXTS, config_key, may_set), .max = 2, .flags = ROW_ONE, .fallback = "user",
+    {ROW("may_set", ROW_TEXTS, config_key, may_set), .max = 3, .flags = ROW_ONE, .fallback = "user",
      .check = syntax_may_set,
      .help = "What clients may say of their requests: `user` (the dialect's own field, or "
-             "`x-weir-user`), `use_case` (`x-weir-use-case`, or the request's metadata). `[]`: "
-             "nothing.",
-     .example = "[user, use_case]"},
+             "`x-weir-user`), `use_case` (`x-weir-use-case`, or the request's metadata), "
+             "`strategy` (`x-weir-priority`: `cost`, `quality` or `balanced`). `[]`: nothing.",
+     .example = "[user, use_case, strategy]"},
     PRIORITY(config_key, "Which requests go first where some have to wait. Absent: the plan's."),
+    {ROW("weight", ROW_INT, config_key, weight), .min = 1, .max = 1000, .fallback = "1",
+     .help = "Its share against other keys of its priority, where requests of both wait."},
 };
 const struct config_section config_key_section = {
     .title = "keys.<name>",
@@ -222,9 +251,16 @@ static const struct config_row use_case_rows[] = {
     {ROW("owner", ROW_TEXT, config_use_case, owner), .help = "Who answers for it.",
      .example = "jane@example.com"},
     {ROW("data_class", ROW_WORD, config_use_case, data_class), .words = config_data_classes,
-     .flags = ROW_OPTIONAL, .help = "What kind of data its requests hold.", .example = "internal"},
+     .flags = ROW_OPTIONAL,
+     .help = "What kind of data its requests hold. Above `public` they go only where the "
+             "provider's `governance.data_class` allows it.",
+     .example = "internal"},
     LIMITS(config_use_case, "Of all its requests, whichever key they have."),
     AT_BUDGET(config_use_case),
+    DATA_RULES(config_use_case, "What its requests demand of providers."),
+    {ROW("last_resort", ROW_TEXT, config_use_case, last_resort), .check = syntax_last_resort,
+     .flags = ROW_LINES, .help = "Instead of that of the alias.",
+     .example = "\"Please try again in a minute.\""},
 };
 const struct config_section config_use_case_section = {
     .title = "use_cases.<name>",
@@ -329,15 +365,29 @@ const struct config_section config_ledger_section = {
 };
 
 static const struct config_row governance_rows[] = {
-    {ROW("region", ROW_TEXT, config_provider, governed_region), .check = syntax_name,
+    {ROW("region", ROW_TEXT, config_governance, region), .check = syntax_name,
      .help = "Where requests are worked on, by a name of your own; what keys' and teams' `regions` "
              "are about. Absent: the cloud's own region.",
      .example = "eu"},
+    {ROW("location", ROW_WORD, config_governance, location), .words = location_words,
+     .flags = ROW_OPTIONAL, .help = "On whose machines.", .example = "on-premise"},
+    {ROW("retention_days", ROW_INT, config_governance, retention_days), .max = 36500,
+     .flags = ROW_OPTIONAL, .help = "How long it keeps requests and answers; `0`: not at all.",
+     .example = "30"},
+    {ROW("trains", ROW_WORD, config_governance, trains), .words = trains_words,
+     .flags = ROW_OPTIONAL, .help = "Whether models are trained with them.", .example = "false"},
+    {ROW("data_class", ROW_WORD, config_governance, data_class), .words = config_data_classes,
+     .flags = ROW_OPTIONAL, .help = "The highest class of data that may go there.",
+     .example = "confidential"},
+    {ROW("reviewed", ROW_TIME, config_governance, reviewed_ns),
+     .help = "When somebody last looked into all this.", .example = "2026-10-01"},
 };
 const struct config_section config_governance_section = {
     .title = "providers.<name>.governance",
     ROWS(governance_rows),
-    .size = sizeof(struct config_provider),
+    .size = sizeof(struct config_governance),
     .pos_at = ROW_NOWHERE,
-    .help = "What rules about data have to know of a provider.",
+    .help = "What a provider does with data, as far as you know: a provider that says nothing "
+            "meets no rule. Engines run here: they are `on-premise`, keep nothing, train nothing, "
+            "and may have any data.",
 };

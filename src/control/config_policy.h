@@ -4,13 +4,15 @@
 #define CONTROL_CONFIG_POLICY_H
 
 #include "config_rows.h"
+#include "gateway/identity.h"
 
 extern const struct config_section config_scope_limits_section; /* limits of a scope */
 extern const struct config_section config_plan_section, config_organisation_section,
     config_team_section, config_key_section, config_use_case_section, config_users_section,
     config_price_section, config_alerts_section, config_ledger_section, config_governance_section;
 
-#define CONFIG_MONEY_MAX (INT64_C(1000000000) * 1000000000) /* nano-dollars */
+#define CONFIG_PROVIDER_KEYS_MAX 16
+#define CONFIG_MONEY_MAX         (INT64_C(1000000000) * 1000000000) /* nano-dollars */
 
 /* "public", "internal", ...; ends with NULL. */
 extern const char *const config_data_classes[];
@@ -61,6 +63,16 @@ NODISCARD bool config_rights_meet(const struct config *c, const struct config_st
  * absent: not known. Engines are in "local". */
 struct slice config_provider_place(const struct config_provider *p);
 #define CONFIG_ENGINE_PLACE SLICE("local")
+/* The same of a target that is no alias. */
+struct slice config_target_place(const struct config *c, struct slice use);
+/* What a provider does with data / what local engines do. */
+struct gw_governance config_governance(const struct config_provider *p);
+extern const struct gw_governance config_engine_governance;
+/* The same of a target that is no alias. */
+struct gw_governance config_target_governance(const struct config *c, struct slice use);
+/* What is demanded by `own` and by `plan` (NULL: nothing) together. */
+struct gw_data_rules config_data_rules(const struct config_data_rules *own,
+                                       const struct config_data_rules *plan);
 /* Does the hardware of that type belong to whoever runs it? */
 bool config_is_self_hosted(struct slice provider_type);
 

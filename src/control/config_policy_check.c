@@ -313,6 +313,7 @@ static void check_plan(struct config_reader *r, const struct config_plan *p)
     check_max_tokens(r, &l, &f, named(r, "the plan", p->name));
     check_max_tokens(r, &l, &user, named(r, "the plan", p->name));
     check_rights(r, &p->rights);
+    check_plan_data(r, p);
 }
 
 static void check_organisation(struct config_reader *r, const struct config_organisation *o)
@@ -342,6 +343,7 @@ static void check_use_case(struct config_reader *r, const struct config_use_case
     struct figures f = figures_of(&u->limits, NULL, SLICE_NONE, "", u->pos);
     check_within(r, &f);
     check_at_budget(r, &u->at_budget, &f);
+    check_use_case_data(r, u);
 }
 
 /* A key's limits, its users' and the length of its answers against all scopes around it. */
@@ -429,6 +431,7 @@ void check_key_policy(struct config_reader *r, struct config_key *k)
     check_key_limits(r, &s);
     check_rights(r, &k->rights);
     check_rights_meet(r, &s);
+    check_key_data(r, &s);
     if (k->networks.n == 0 && reader_is_given(r, &k->networks) && !reader_is_bad(r, &k->networks))
         diag_error(&r->diag, reader_where(r, &k->networks),
                    "`networks`: the list is empty: nothing would be allowed");

@@ -115,7 +115,7 @@ static bool list_of(struct config_reader *r, const struct config_row *row, const
         *ret_first = NULL;
         return true;
     }
-    if (!(row->flags & ROW_ONE) || (row->type == ROW_TEXTS && node->kind == YNODE_MAP)) {
+    if (!(row->flags & ROW_ONE) || (row->type != ROW_SECTIONS && node->kind == YNODE_MAP)) {
         value_report_kind(r, row, node, "a list");
         return false;
     }
@@ -245,7 +245,8 @@ static enum value_state read_value(struct config_reader *r, const struct config_
     struct ypair one;
     size_t n;
     switch (row->type) {
-    case ROW_TEXTS: return read_texts(r, row, field, node);
+    case ROW_TEXTS:
+    case ROW_SECRETS: return read_texts(r, row, field, node);
     case ROW_PAIRS: return read_pairs(r, row, field, node);
     case ROW_SECTION:
         if (node->broken)
@@ -308,6 +309,10 @@ static void default_row(struct config_reader *r, const struct config_row *row, v
     struct config_pos pos = {0, 0};
     if (inherit || (row->flags & ROW_OPTIONAL)) {
         set_absent(row, base);
+        return;
+    }
+    if (row->flags & ROW_STANDARD) {
+        memcpy(config_row_field(row, base), &row->standard, sizeof row->standard);
         return;
     }
     if (env != NULL && env[0] != '\0')

@@ -81,6 +81,7 @@ static void put_type(struct buf *out, const struct config_row *row)
         [ROW_TIME] = "date or time",
         [ROW_WORD] = "",
         [ROW_TEXTS] = "list of texts",
+        [ROW_SECRETS] = "list of secrets",
         [ROW_PAIRS] = "map of name to secret",
         [ROW_SECTION] = "",
         [ROW_NAMED] = "map of ",
@@ -97,6 +98,13 @@ static void put_type(struct buf *out, const struct config_row *row)
         put_link(out, row->section);
 }
 
+/* Texts that other layers' tables bring begin with a small letter. */
+static void put_sentence(struct buf *out, const char *text)
+{
+    buf_char(out, (char)(*text >= 'a' && *text <= 'z' ? *text - 0x20 : *text));
+    buf_append(out, text + 1, strlen(text) - 1);
+}
+
 static void put_row(struct buf *out, const struct config_row *row)
 {
     buf_printf(out, "| `%s` | ", row->key);
@@ -108,7 +116,13 @@ static void put_row(struct buf *out, const struct config_row *row)
         buf_printf(out, "`$%s`%s", row->env, row->fallback != NULL ? ", else " : "");
     if (row->fallback != NULL)
         buf_printf(out, "`%s`", row->fallback);
-    buf_printf(out, " | %s", row->help);
+    if (row->flags & ROW_STANDARD) {
+        buf_char(out, '`');
+        value_print_number(out, row, row->standard);
+        buf_char(out, '`');
+    }
+    buf_lit(out, " | ");
+    put_sentence(out, row->help);
     if (row->example != NULL)
         buf_printf(out, " Example: `%s: %s`", row->key, row->example);
     buf_lit(out, " |\n");

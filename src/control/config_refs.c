@@ -1,6 +1,8 @@
 /* Checks of providers and engines, and of everything that names one. */
 #include "config_check.h"
 #include "config_cloud.h"
+#include "config_policy.h"
+#include "config_route.h"
 #include "config_syntax.h"
 
 static const struct config_provider_type *type_find(const struct config_options *o,
@@ -132,22 +134,42 @@ static int64_t effective_total(const struct config *c, const struct config_timeo
     return t->total_ns >= 0 ? t->total_ns : c->timeouts.total_ns;
 }
 
+/* Either one key or several, of the provider's own. */
+static void check_api_keys(struct config_reader *r, const struct config_provider *p)
+{
+    bool given = reader_is_given(r, &p->api_keys);
+    if (given && reader_is_given(r, &p->api_key))
+        diag_error(&r->diag, reader_where(r, &p->api_keys),
+                   "`api_keys` beside `api_key`: a provider has one of the two");
+    if (given && p->api_keys.n == 0 && !reader_is_bad(r, &p->api_keys))
+        diag_error(&r->diag, reader_where(r, &p->api_keys), "`api_keys`: the list is empty");
+    for (size_t i = 0; i < p->api_keys.n; i++) {
+        if (slice_is(p->api_keys.item[i], "client"))
+            diag_error(&r->diag, p->api_keys.pos[i],
+                       "`api_keys`: `client` is no key; write `api_key: client`");
+    }
+    if (p->api_keys.n > 1)
+        check_unique_list(r, &p->api_keys, "api_keys");
+}
+
 static void check_provider(struct config_reader *r, struct config_provider *p)
 {
     p->type_pos = reader_where(r, &p->type);
     p->url_pos = reader_where(r, &p->url);
     check_type(r, p);
+    check_api_keys(r, p);
     check_plain(r, p);
     check_headers(r, &p->headers);
     check_client_cert(r, &p->client_cert, &p->client_key);
     check_timeouts(r, &p->timeouts, effective_total(r->c, &p->timeouts));
     if (p->models.n > 0)
         check_unique_list(r, &p->models, "models");
-    if (p->max_inflight > 0 || reader_is_bad(r, &p->max_inflight))
+    if (p->max_inflight > 0 || p->adaptive_inflight || reader_is_bad(r, &p->max_inflight))
         return;
     if (p->queue > 0 && reader_is_given(r, &p->queue))
         diag_error(&r->diag, reader_where(r, &p->queue),
-                   "`queue` can never apply: without `max_inflight` nothing waits");
+                   "`queue` can never apply: without `max_inflight` or `adaptive_inflight` "
+                   "nothing waits");
     p->queue = 0;
 }
 
@@ -159,32 +181,56 @@ static bool split_target(struct slice s, struct slice *head, struct slice *rest)
     return head->n < s.n;
 }
 
-static void check_target(struct config_reader *r, const struct config_target *t)
+static bool has_model(const struct config *c, struct slice name)
 {
-    struct config_pos pos = reader_where(r, &t->use);
+    for (size_t i = 0; i < c->models_n; i++) {
+        if (slice_eq(c->models[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+/* An alias that may have been meant. */
+static const char *near_model(struct config_reader *r, struct slice wanted)
+{
+    struct diag_hint hint = diag_hint(wanted);
+    for (size_t i = 0; i < r->c->models_n; i++)
+        diag_hint_offer(&hint, r->c->models[i].name);
+    return diag_hint_text(&r->diag, &hint);
+}
+
+static void check_target(struct config_reader *r, struct config_target *t)
+{
+    struct config_pos pos = t->use_pos = reader_where(r, &t->use);
     struct slice head, rest;
     if (t->use.p == NULL)
         return;
     const char *shown = reader_quote(r, &t->use);
-    if (!split_target(t->use, &head, &rest)) {
-        const char *text = has_engine(r->c, t->use)     ? "an engine's target is engine/name"
-                           : has_provider(r->c, t->use) ? "the model is missing"
-                                                        : "write provider/model or engine/name";
-        diag_error(&r->diag, pos, "`use`: %s is not a target: %s", shown, text);
-    } else if (slice_is(head, "engine")) {
-        if (!has_engine(r->c, rest))
-            diag_error(&r->diag, pos, "`use`: %s: there is no such engine%s", shown,
-                       near_engine(r, rest));
+    bool slash = split_target(t->use, &head, &rest), engine = slash && slice_is(head, "engine");
+    bool direct = engine ? has_engine(r->c, rest) : slash && rest.n > 0 && has_provider(r->c, head);
+    t->is_alias = !direct && has_model(r->c, t->use);
+    if (direct || t->is_alias)
+        return;
+    if (!slash) {
+        const char *text = has_engine(r->c, t->use) ? "an engine's target is engine/name"
+                           : has_provider(r->c, t->use)
+                               ? "the model is missing"
+                               : "write provider/model, engine/name or an alias";
+        diag_error(&r->diag, pos, "`use`: %s is not a target: %s%s", shown, text,
+                   near_model(r, t->use));
+    } else if (engine) {
+        diag_error(&r->diag, pos, "`use`: %s: there is no such engine%s", shown,
+                   near_engine(r, rest));
     } else if (!has_provider(r->c, head)) {
         diag_error(&r->diag, pos, "`use`: %s: there is no such provider%s", shown,
                    near_provider(r, head));
-    } else if (rest.n == 0) {
+    } else {
         diag_error(&r->diag, pos, "`use`: %s is not a target: the model is missing", shown);
     }
 }
 
 /* Targets first, then fallbacks: the order in which they are tried. */
-static const struct config_target *model_target(const struct config_model *m, size_t i)
+static struct config_target *model_target(const struct config_model *m, size_t i)
 {
     return i < m->targets_n ? &m->targets[i] : &m->fallback[i - m->targets_n];
 }
@@ -199,7 +245,7 @@ static void check_model(struct config_reader *r, const struct config_model *m)
     if (m->targets_n == 0 && !reader_is_bad(r, &m->targets) && reader_is_given(r, &m->targets))
         diag_error(&r->diag, reader_where(r, &m->targets), "`targets`: the list is empty");
     for (size_t i = 0; i < m->targets_n + m->fallback_n; i++) {
-        const struct config_target *t = model_target(m, i);
+        struct config_target *t = model_target(m, i);
         check_target(r, t);
         for (size_t k = 0; k < i && t->use.p != NULL; k++) {
             if (slice_eq(t->use, model_target(m, k)->use))
@@ -297,7 +343,9 @@ void config_check_refs(struct config_reader *r)
         check_timeouts(r, &c->engines[i].timeouts, effective_total(c, &c->engines[i].timeouts));
     for (size_t i = 0; i < c->models_n && refs; i++)
         check_model(r, &c->models[i]);
-    if (refs)
+    if (refs) {
+        config_check_route(r);
         check_expose(r);
+    }
     check_passthrough(r, refs);
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "config_policy.h"
+#include "config_route.h"
 #include "config_syntax.h"
 
 #define MIB  (INT64_C(1) << 20)
@@ -274,6 +275,10 @@ static const struct config_row provider_rows[] = {
     {ROW("api_key", ROW_SECRET, config_provider, api_key),
      .help = "The provider's key. `client`: the client's own credential goes upstream.",
      .example = "\"${OPENAI_API_KEY}\""},
+    {ROW("api_keys", ROW_SECRETS, config_provider, api_keys), .max = CONFIG_PROVIDER_KEYS_MAX,
+     .help = "Several keys instead of one. They take turns; one that is refused, or has to rest "
+             "after a 429, leaves the requests to the others.",
+     .example = "[\"${OPENAI_KEY_1}\", \"${OPENAI_KEY_2}\"]"},
     {ROW("headers", ROW_PAIRS, config_provider, headers), .max = 64, .check = syntax_header_name,
      .help = "Headers added to every request. The values count as secret.",
      .example = "{OpenAI-Organization: org-123}"},
@@ -314,8 +319,12 @@ static const struct config_row provider_rows[] = {
      .fallback = "0", .help = "Connections to it from the whole process; `0` means no cap."},
     {ROW("max_inflight", ROW_INT, config_provider, max_inflight), .max = 1000000, .fallback = "0",
      .help = "Requests at it at the same time; `0` means no cap."},
+    {ROW("adaptive_inflight", ROW_BOOL, config_provider, adaptive_inflight), .fallback = "false",
+     .help = "How many requests are at it at the same time is found out from the first-token times "
+             "of its streams: from 4 on, up to `max_inflight` where that is given."},
     {ROW("queue", ROW_INT, config_provider, queue), .max = 1000000, .fallback = "64",
-     .help = "Requests that may wait for a place. Only with `max_inflight`."},
+     .help = "Requests that may wait for a place. Only with `max_inflight` or "
+             "`adaptive_inflight`."},
     {ROW("cost_per_hour", ROW_MONEY, config_provider, cost_per_hour), .max = CONFIG_MONEY_MAX,
      .flags = ROW_OPTIONAL,
      .help = "Dollars that an hour of one replica's hardware costs; divided among the requests by "
@@ -325,8 +334,9 @@ static const struct config_row provider_rows[] = {
     {ROW("replicas", ROW_INT, config_provider, replicas), .min = 1, .max = 100000,
      .flags = ROW_OPTIONAL,
      .help = "How many such replicas run. Only with `cost_per_hour`. Absent: one.", .example = "2"},
-    {IN_ROOT("governance"), .section = &config_governance_section,
-     .help = "What rules about data have to know of it.", .example = "{region: eu}"},
+    {ROW("governance", ROW_SECTION, config_provider, governance),
+     .section = &config_governance_section, .help = "What rules about data have to know of it.",
+     .example = "{region: eu}"},
     {ROW("resource", ROW_TEXT, config_provider, cloud.resource), .check = syntax_cloud_label,
      .help = "`azure`: name of the resource, which stands for the `url` "
              "`https://<resource>.openai.azure.com`. Where neither is given: "
@@ -441,40 +451,6 @@ static const struct config_section engine = {
             "`engine/<name>`.",
 };
 
-static const struct config_row target_rows[] = {
-    {ROW("use", ROW_TEXT, config_target, use), .flags = ROW_REQUIRED,
-     .help = "`<provider>/<model>` or `engine/<name>`.", .example = "openai/gpt-4o-mini"},
-};
-static const struct config_section target = {
-    .title = "models.<alias>.targets[]",
-    ROWS(target_rows),
-    .size = sizeof(struct config_target),
-    .pos_at = offsetof(struct config_target, pos),
-    .shorthand = "use",
-    .help = "A text such as `openai/gpt-4o-mini`, or a map with these keys.",
-};
-static const struct config_row model_rows[] = {
-    {ROW("targets", ROW_SECTIONS, config_model, targets),
-     .n_at = offsetof(struct config_model, targets_n), .section = &target, .max = 64,
-     .flags = ROW_REQUIRED, .help = "What stands behind the alias; tried in this order.",
-     .example = "[openai/gpt-4o-mini, engine/smollm2]"},
-    {ROW("fallback", ROW_SECTIONS, config_model, fallback),
-     .n_at = offsetof(struct config_model, fallback_n), .section = &target, .max = 64,
-     .help = "What is tried when all of them failed before any content was sent.",
-     .example = "[anthropic/claude-sonnet-5]"},
-    {ROW("limits", ROW_SECTION, config_model, limits), .section = &config_scope_limits_section,
-     .help = "Of all requests for the alias.", .example = "{concurrency: 100}"},
-};
-static const struct config_section model = {
-    .title = "models.<alias>",
-    ROWS(model_rows),
-    .size = sizeof(struct config_model),
-    .pos_at = offsetof(struct config_model, pos),
-    .name_at = offsetof(struct config_model, name),
-    .check_name = syntax_alias,
-    .help = "Aliases: the names that clients should ask for.",
-};
-
 static const struct config_row passthrough_rows[] = {
     {ROW("path", ROW_TEXT, config_passthrough, path), .check = syntax_path, .flags = ROW_REQUIRED,
      .help = "Path on the client port, or all that start with it when it ends in `*`. The longest "
@@ -560,6 +536,10 @@ static const struct config_row root_rows[] = {
      .help = "Time limits on clients."},
     {ROW("timeouts", ROW_SECTION, config, timeouts), .section = &timeouts,
      .help = "Time limits on upstreams."},
+    {ROW("retry", ROW_SECTION, config, retry), .section = &config_retry_section,
+     .help = "What is tried again.", .example = "{attempts: 3}"},
+    {ROW("health", ROW_SECTION, config, health), .section = &config_health_section,
+     .help = "When a target counts as sick.", .example = "{failures: 3, ejection: 30s}"},
     {ROW("providers", ROW_NAMED, config, providers), .n_at = offsetof(struct config, providers_n),
      .section = &provider, .max = 1000, .help = "Upstreams.",
      .example = "{openai: {type: openai, api_key: \"${OPENAI_API_KEY}\"}}"},
@@ -570,7 +550,7 @@ static const struct config_row root_rows[] = {
      .section = &engine, .max = 256, .help = "Local models.",
      .example = "{smollm2: {model: smollm2-135m-instruct.gguf}}"},
     {ROW("models", ROW_NAMED, config, models), .n_at = offsetof(struct config, models_n),
-     .section = &model, .max = 10000, .help = "Aliases.",
+     .section = &config_model_section, .max = 10000, .help = "Aliases.",
      .example = "{chat: {targets: [openai/gpt-4o-mini]}}"},
     {ROW("passthrough", ROW_SECTIONS, config, passthrough),
      .n_at = offsetof(struct config, passthrough_n), .section = &passthrough, .max = 1024,

@@ -17,6 +17,7 @@ enum row_type {
     ROW_TIME,     /* int64_t, nanoseconds of Unix time; 0: absent */
     ROW_WORD,     /* an enum or int: the index in `words` */
     ROW_TEXTS,    /* struct config_list */
+    ROW_SECRETS,  /* struct config_list; each as ROW_SECRET */
     ROW_PAIRS,    /* struct config_map; the values are secret, `check` is for the names */
     ROW_SECTION,  /* a struct in place */
     ROW_NAMED,    /* an array of structs, from a map of name to section */
@@ -25,12 +26,13 @@ enum row_type {
 
 enum row_flag {
     ROW_REQUIRED = 1,
-    ROW_QUIET = 2,     /* the value may hold a password: never shown in a message */
-    ROW_ONE = 4,       /* a list of one may be given as its only entry */
-    ROW_INHERIT = 8,   /* a section whose missing numbers are -1: taken from elsewhere */
-    ROW_LINES = 16,    /* a text of several lines */
-    ROW_OPTIONAL = 32, /* a number or a word that is -1 where it is not given */
-    ROW_NONZERO = 64,  /* a limit: 0 would let nothing pass */
+    ROW_QUIET = 2,      /* the value may hold a password: never shown in a message */
+    ROW_ONE = 4,        /* a list of one may be given as its only entry */
+    ROW_INHERIT = 8,    /* a section whose missing numbers are -1: taken from elsewhere */
+    ROW_LINES = 16,     /* a text of several lines */
+    ROW_OPTIONAL = 32,  /* a number or a word that is -1 where it is not given */
+    ROW_NONZERO = 64,   /* a limit: 0 would let nothing pass */
+    ROW_STANDARD = 128, /* the default is the number `standard` */
 };
 
 #define ROW_NOWHERE SIZE_MAX /* an offset: there is no such field */
@@ -42,6 +44,7 @@ struct config_row {
     size_t n_at; /* ROW_NAMED, ROW_SECTIONS: offset of the size_t count */
     const struct config_section *section;
     const char *fallback;     /* default, written as in the file */
+    int64_t standard;         /* ROW_STANDARD: the default, in the field's unit */
     const char *env;          /* variable that comes before the default */
     int64_t min, max;         /* of a number, in its field's unit or bytes; of a list's entries */
     int64_t unit;             /* ROW_SIZE: bytes that count as one; 0: 1 */

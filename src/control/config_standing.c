@@ -192,9 +192,81 @@ bool config_rights_meet(const struct config *c, const struct config_standing *s,
 
 struct slice config_provider_place(const struct config_provider *p)
 {
-    if (p->governed_region.n > 0)
-        return p->governed_region;
+    if (p->governance.region.n > 0)
+        return p->governance.region;
     return p->cloud.region.n > 0 ? p->cloud.region : p->cloud.location;
+}
+
+/* The provider of "provider/model"; NULL: it is an engine's. */
+static const struct config_provider *provider_of(const struct config *c, struct slice use,
+                                                 bool *ret_engine)
+{
+    struct slice rest = use, head = slice_cut(&rest, '/');
+    *ret_engine = slice_is(head, "engine");
+    for (size_t i = 0; i < c->providers_n && !*ret_engine; i++) {
+        if (slice_eq(c->providers[i].name, head))
+            return &c->providers[i];
+    }
+    return NULL;
+}
+
+struct slice config_target_place(const struct config *c, struct slice use)
+{
+    bool engine;
+    const struct config_provider *p = provider_of(c, use, &engine);
+    if (engine)
+        return CONFIG_ENGINE_PLACE;
+    return p != NULL ? config_provider_place(p) : SLICE_NONE;
+}
+
+static enum gw_location location(enum config_location l)
+{
+    switch (l) {
+    case CONFIG_LOCATION_CLOUD: return LOCATION_CLOUD;
+    case CONFIG_LOCATION_PREMISE: return LOCATION_ON_PREMISE;
+    default: return LOCATION_ANY;
+    }
+}
+
+const struct gw_governance config_engine_governance = {
+    .location = LOCATION_ON_PREMISE, .retention_days = 0, .trains = 0, .data_class = 3};
+
+struct gw_governance config_governance(const struct config_provider *p)
+{
+    const struct config_governance *g = &p->governance;
+    return (struct gw_governance){.location = location(g->location),
+                                  .retention_days = g->retention_days,
+                                  .trains = g->trains,
+                                  .data_class = g->data_class};
+}
+
+struct gw_governance config_target_governance(const struct config *c, struct slice use)
+{
+    bool engine;
+    const struct config_provider *p = provider_of(c, use, &engine);
+    if (engine)
+        return config_engine_governance;
+    return p != NULL ? config_governance(p) : (struct gw_governance){LOCATION_ANY, -1, -1, -1};
+}
+
+static void add_rules(struct gw_data_rules *all, const struct config_data_rules *by)
+{
+    if (location(by->location) != LOCATION_ANY)
+        all->location = location(by->location);
+    if (by->retention_days >= 0 &&
+        (all->retention_days < 0 || by->retention_days < all->retention_days))
+        all->retention_days = by->retention_days;
+    all->no_training = all->no_training || by->trains == 0;
+}
+
+struct gw_data_rules config_data_rules(const struct config_data_rules *own,
+                                       const struct config_data_rules *plan)
+{
+    struct gw_data_rules all = {.location = LOCATION_ANY, .retention_days = -1};
+    if (plan != NULL)
+        add_rules(&all, plan);
+    add_rules(&all, own);
+    return all;
 }
 
 bool config_is_self_hosted(struct slice provider_type)

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "config_amount.h"
 #include "llm/neutral.h"
@@ -383,8 +384,25 @@ const char *syntax_price_pattern(struct slice s)
 
 const char *syntax_may_set(struct slice s)
 {
-    return slice_is(s, "user") || slice_is(s, "use_case") ? NULL
-                                                          : "is neither `user` nor `use_case`";
+    bool ok = slice_is(s, "user") || slice_is(s, "use_case") || slice_is(s, "strategy");
+    return ok ? NULL : "is neither `user` nor `use_case` nor `strategy`";
+}
+
+const char *syntax_hedge_after(struct slice s)
+{
+    int64_t ns;
+    bool ok = slice_is(s, "p95") ||
+              (clock_parse_duration(s.p, s.n, &ns) && ns >= NS_PER_MS && ns <= 600 * NS_PER_S);
+    return ok ? NULL : "is neither `p95` nor a duration from 1ms to 10m";
+}
+
+const char *syntax_last_resort(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r' && s.p[i] != '\n')
+            return NULL;
+    }
+    return "has no text in it";
 }
 
 const char *syntax_alert_percent(struct slice s)

@@ -29,6 +29,8 @@ const char *syntax_feature(struct slice s);
 const char *syntax_tail_pattern(struct slice s);  /* one that may end in an asterisk */
 const char *syntax_price_pattern(struct slice s); /* provider/model, the same */
 const char *syntax_may_set(struct slice s);
+const char *syntax_hedge_after(struct slice s); /* p95, or a duration */
+const char *syntax_last_resort(struct slice s);
 const char *syntax_alert_percent(struct slice s);
 const char *syntax_webhook(struct slice s); /* as syntax_url, but may have a query */
 

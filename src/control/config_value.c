@@ -100,11 +100,16 @@ void value_report_kind(struct config_reader *r, const struct config_row *row,
                    got[node->kind]);
 }
 
+static bool is_secret(const struct config_row *row)
+{
+    return row->type == ROW_SECRET || row->type == ROW_SECRETS || row->type == ROW_PAIRS;
+}
+
 /* Reports a value by what is written in the file, never by what a variable made of it. */
 static enum value_state report(struct config_reader *r, const struct config_row *row,
                                const struct ynode *node, const char *what, const char *more)
 {
-    bool quiet = row->type == ROW_SECRET || row->type == ROW_PAIRS || (row->flags & ROW_QUIET);
+    bool quiet = is_secret(row) || (row->flags & ROW_QUIET);
     const char *shown = quiet || node->text.n == 0 ? "the value" : diag_quote(&r->diag, node->text);
     diag_error(&r->diag, node->pos, "`%s`: %s %s%s", row->key, shown, what, more);
     return VALUE_BAD;
@@ -125,6 +130,7 @@ static const char *expected_text(const struct config_row *row)
 {
     switch (row->type) {
     case ROW_SECRET:
+    case ROW_SECRETS:
     case ROW_PAIRS: return "a text (secret)";
     case ROW_BOOL: return "true or false";
     case ROW_INT: return "a whole number";
@@ -165,8 +171,7 @@ enum value_state value_text(struct config_reader *r, const struct config_row *ro
     enum value_state state = value_raw(r, row, node, &text, &bare);
     if (state != VALUE_OK)
         return state;
-    bool secret = row->type == ROW_SECRET || row->type == ROW_PAIRS;
-    if (secret && expand_file(r, row, node, &text) != VALUE_OK)
+    if (is_secret(row) && expand_file(r, row, node, &text) != VALUE_OK)
         return VALUE_BAD;
     if (has_control(text, row->flags & ROW_LINES))
         return report(r, row, node, "has a line break or another control character in it", "");

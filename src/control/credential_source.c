@@ -38,7 +38,7 @@ bool source_make(struct source_build *b, struct source *ret, bool *ret_none)
     const struct config_provider *p = b->provider;
     const struct config_cloud *c = &p->cloud;
     *ret_none = false;
-    if (p->api_key.n == 0) {
+    if (p->api_key.n == 0 && p->api_keys.n == 0) {
         if (slice_is(p->type, "vertex"))
             return source_make_google(b, ret);
         if (slice_is(p->type, "bedrock") || slice_is(p->type, "sagemaker"))

@@ -19,9 +19,12 @@
 #include "control/build.h"
 #include "credentials.h"
 #include "engine/supervisor.h"
+#include "gateway/explain.h"
+#include "health_watch.h"
 #include "hours.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "probes.h"
 #include "reading.h"
 #include "service_listen.h"
 #include "watch.h"
@@ -52,6 +55,8 @@ struct service {
     struct gateway *gateway;
     struct supervisor *supervisor;
     struct admin *admin;
+    struct probes *probes;
+    struct health_watch *health;
     struct watch *watch;
     struct listen_set listen;
     struct timer tick;
@@ -261,6 +266,7 @@ static void stop_now(struct service *s)
     enter(s, PHASE_STOPPING);
     gateway_stop(TAKE(s->gateway));
     credentials_stop(builder_credentials(s->builder));
+    probes_free(TAKE(s->probes));
     reading_stop(s->reading);
     supervisor_stop(s->supervisor, on_engines_stopped, s);
 }
@@ -333,6 +339,9 @@ static void on_tick(struct timer *t)
     books_tick(s->books, s->gateway, net_now(&s->loop));
     hours_tick(s->hours, s->snapshot, s->supervisor, net_now(&s->loop), wall_now(s));
     reading_tick(s->reading, s->config, s->snapshot, net_now(&s->loop), wall_now(s));
+    health_watch_tick(s->health, net_now(&s->loop));
+    if (s->phase == PHASE_SERVING)
+        probes_tick(s->probes, s->snapshot, net_now(&s->loop));
     unsigned stuck = s->gateway != NULL ? watch_workers(s) : 0;
     if (s->phase == PHASE_SERVING && stuck == 0)
         service_notify("WATCHDOG=1"); /* else whoever runs us may want to start us anew */
@@ -410,6 +419,7 @@ static void put_metrics(struct buf *out, void *ctx)
     if (s->config->admin_listen.n > 0 && s->config->admin_tls.cert.n > 0)
         metric_put_sample(out, MS_CERT_DAYS, s->config->admin_listen,
                           (double)tls_cert_days_left(s->config->admin_tls.cert.p));
+    health_watch_metrics(out, s->health, s->snapshot, net_now(&s->loop));
     supervisor_metrics(out, s->supervisor);
     books_metrics(out, s->books);
     if (s->reading != NULL)
@@ -492,6 +502,25 @@ static const struct config *current_config(void *ctx)
     return s->config;
 }
 
+static const struct gw_snapshot *current_snapshot(void *ctx)
+{
+    const struct service *s = ctx;
+    return s->snapshot;
+}
+
+static void current_times(void *ctx, int64_t *ret_now_ns, int64_t *ret_wall_ns)
+{
+    struct service *s = ctx;
+    *ret_now_ns = net_now(&s->loop);
+    *ret_wall_ns = wall_now(s);
+}
+
+static bool explain(void *ctx, struct slice id, struct buf *out)
+{
+    struct service *s = ctx;
+    return s->gateway != NULL && gateway_explain(s->gateway, id, out);
+}
+
 static bool key_check(void *ctx, const struct stored_key *k, struct buf *errors)
 {
     struct service *s = ctx;
@@ -530,7 +559,10 @@ static bool start(struct service *s, struct buf *errors)
     const struct builder_links links = books_links(s->books);
     s->builder = builder_new(&links);
     s->supervisor = supervisor_new(&s->loop, s->run_dir, s->options->self);
-    if (s->hours == NULL || s->builder == NULL || s->supervisor == NULL)
+    s->probes = probes_new(&s->loop);
+    s->health = health_watch_new();
+    if (s->hours == NULL || s->builder == NULL || s->supervisor == NULL || s->probes == NULL ||
+        s->health == NULL)
         return false;
     struct gw_snapshot *snapshot = builder_build(s->builder, s->config, s->run_dir, errors);
     s->snapshot = snapshot;
@@ -558,6 +590,9 @@ static bool start(struct service *s, struct buf *errors)
         .ctx = s,
         .keys = books_keys(s->books),
         .config = current_config,
+        .snapshot = current_snapshot,
+        .times = current_times,
+        .explain = explain,
         .key_check = key_check,
         .key_changed = key_changed,
         .key_removed = key_removed,
@@ -606,6 +641,7 @@ static void finish(struct service *s)
     config_free(TAKE(s->config));
     tls_roots_done();
     listen_free(&s->listen);
+    health_watch_free(s->health);
     mem_free(s->stuck);
 }
 

@@ -40,14 +40,6 @@ struct supervisor {
     bool stopping;
 };
 
-static int64_t gate_held(struct gate *g)
-{
-    pthread_mutex_lock(&g->permits.lock);
-    int64_t n = g->permits.held;
-    pthread_mutex_unlock(&g->permits.lock);
-    return n;
-}
-
 static void sweep_soon(struct supervisor *s)
 {
     bool set = net_timer_set(s->loop, &s->sweep, net_now(s->loop));
@@ -84,7 +76,7 @@ static void on_changed(struct replica *r)
 
 static bool is_busy(struct replica *r)
 {
-    return gate_held(container_of(r, struct engine, replica)->gate) > 0;
+    return gate_inflight(container_of(r, struct engine, replica)->gate) > 0;
 }
 
 static void engine_free(struct engine *e)
@@ -298,7 +290,7 @@ static void put_engine(struct json_writer *w, struct engine *e)
     jw_field_i64(w, "restarts", MAX_OF(r->starts - 1, INT64_C(0)));
     jw_field_i64(w, "start_ms", r->start_took_ns / NS_PER_MS);
     jw_field_i64(w, "slots", r->settings->config.slots);
-    jw_field_i64(w, "in_flight", gate_held(e->gate));
+    jw_field_i64(w, "in_flight", gate_inflight(e->gate));
     jw_field_i64(w, "waiting", e->gate->permits.waiting_n);
     jw_field_string(w, "reason", slice_str(r->reason));
     jw_close(w, '}');

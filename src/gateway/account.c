@@ -187,6 +187,7 @@ static enum ledger_reason attempt_reason(enum gw_error e)
     switch (gw_error_outcome(e)) {
     case OUTCOME_OK: return LEDGER_COMPLETE;
     case OUTCOME_CLIENT_GONE: return LEDGER_CLIENT_GONE;
+    case OUTCOME_HEDGED: return LEDGER_HEDGED;
     case OUTCOME_TIMEOUT: return LEDGER_TIMED_OUT;
     case OUTCOME_CUT: return LEDGER_UPSTREAM_CUT;
     case OUTCOME_CONNECT:
@@ -237,7 +238,7 @@ void account_settle(struct exchange *x, enum gw_error why, unsigned status)
     if (w->lane == NULL)
         return;
     for (unsigned i = 0; i < x->attempts_n; i++)
-        settle_attempt(x, x->attempts[i], why, status, i + 1 == x->attempts_n);
+        settle_attempt(x, x->attempts[i], why, status, x->attempts[i] == x->attempt);
     if (x->attempts_n > 0)
         return;
     struct ledger_row row = {0};

@@ -4,13 +4,19 @@
 
 #include "gateway/error.h"
 #include "gateway/identity.h"
+#include "policy/route.h"
 #include "store/ledger.h"
 
 struct attempt;
 struct exchange;
 struct gw_model;
+struct gw_provider;
+struct gw_snapshot;
+struct gw_use_case;
 struct gw_target;
 struct http_head;
+struct json_parser;
+struct llm_request;
 struct worker;
 
 /* Of a request to a model: in its arena once it has been identified. */
@@ -48,8 +54,28 @@ bool identity_network_fits(const struct exchange *x);
 enum gw_error identity_resolve(struct exchange *x);
 /* The request goes to another alias, and counts there instead. */
 void identity_set_model(struct exchange *x, const struct gw_model *m);
-/* May the key reach that target? */
-bool identity_target_fits(const struct exchange *x, const struct gw_target *t);
+/* Whom to ask what a request is for. */
+struct identity_ask {
+    const struct gw_snapshot *snapshot;
+    const struct gw_key *key; /* NULL: none */
+    const struct llm_request *request;
+    struct json_parser *parser; /* what it has parsed last may be that request */
+    struct arena *arena;
+};
+/* Its use case (NULL: none): the key's own, or the one that `asked` or its metadata names where the
+ * key allows it. GW_OK, or why not; `*ret_message` may say more. */
+enum gw_error identity_use_case(const struct identity_ask *q, struct slice asked,
+                                const struct gw_use_case **ret, struct slice *ret_message);
+/* What the client would rather have, where its key (or NULL) may say so: `*ret` stays where `asked`
+ * is empty. GW_OK, or why not. */
+enum gw_error identity_strategy(const struct gw_key *k, struct slice asked,
+                                enum route_strategy *ret, struct slice *ret_message);
+/* May requests with that key, for that use case, go to that provider, by what it says of its
+ * governance? Both may be NULL. */
+bool identity_may_go(const struct gw_key *k, const struct gw_use_case *u,
+                     const struct gw_provider *p);
+/* Is that so of every provider, whatever it says? */
+bool identity_goes_anywhere(const struct gw_key *k, const struct gw_use_case *u);
 
 /* admit.c: one request and one place in all scopes; downgrades x->model where a budget says so.
  * GW_OK, or why not. */

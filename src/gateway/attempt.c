@@ -2,7 +2,9 @@
 #include "attempt.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "respond.h"
+#include "route.h"
 #include "sign.h"
 #include "translate.h"
 #include "worker.h"
@@ -10,30 +12,64 @@
 #define AFTER_DONE_NS (2 * NS_PER_S)    /* for an upstream to end its answer after [DONE] */
 #define PRELUDE_BYTES ((size_t)1 << 20) /* beside the request, which Responses tells twice over */
 
-/* On the thread that gave a place back, under the gate's lock. The message carries a reference. */
-static void post_grant(struct permit_waiter *w)
+/* Under the gate's lock, on the thread that gave a place back or took the one in the queue. The
+ * message carries a reference to the gate. */
+static void post(struct permit_waiter *w, uint32_t kind)
 {
     struct attempt *a = container_of(w, struct attempt, place);
     struct exchange *x = a->exchange;
     struct gate *gate = a->target.provider->gate;
-    struct mailbox_msg msg = {.kind = GW_MSG_GRANT,
+    struct mailbox_msg msg = {.kind = kind,
                               .slot = x->slot | (uint64_t)a->number << 32,
                               .generation = x->generation,
                               .ptr = gate_ref(gate)};
     if (!net_loop_post(&x->worker->loop, msg))
-        NEVER("a mailbox holds a grant for every attempt");
+        NEVER("a mailbox holds the end of the wait of every attempt");
+}
+
+static void post_grant(struct permit_waiter *w)
+{
+    post(w, GW_MSG_GRANT);
+}
+
+static void post_shed(struct permit_waiter *w)
+{
+    post(w, GW_MSG_SHED);
+}
+
+/* As whom it waits: the priority of its key, and in turn with the other keys of that. */
+static void introduce(const struct exchange *x, struct attempt *a)
+{
+    static const enum permit_class classes[] = {[PRIORITY_LOW] = PERMIT_LOW,
+                                                [PRIORITY_NORMAL] = PERMIT_NORMAL,
+                                                [PRIORITY_HIGH] = PERMIT_HIGH};
+    const struct gw_key *k = x->key;
+    enum gw_error why;
+    int64_t until = attempt_deadline(a, &why);
+    a->place = (struct permit_waiter){.class = k != NULL ? classes[k->priority] : PERMIT_NORMAL,
+                                      .flow = k != NULL ? hash64(k->scope.name) : 0,
+                                      .weight = k != NULL ? k->weight : 1,
+                                      .deadline_ns = until < INT64_MAX ? until : 0,
+                                      .grant = post_grant,
+                                      .shed = post_shed};
+}
+
+static void count_shed(const struct attempt *a)
+{
+    const struct exchange *x = a->exchange;
+    metric_add(x->worker->metrics, MM_SHED, x->metric_id, a->place.class, 1);
 }
 
 static enum gw_error take_place(struct exchange *x, struct attempt *a)
 {
     struct gw_provider *p = a->target.provider;
-    a->place.grant = post_grant;
-    if (!p->gated) {
-        a->holds_place = false;
+    if (!p->gated)
         return GW_OK;
-    }
     if (gate_state(p->gate) == GATE_FAILED)
         return GW_ENGINE_FAILED;
+    if (a->hedges)
+        return GW_OK; /* it came with one */
+    introduce(x, a);
     switch (permits_take(&p->gate->permits, &a->place)) {
     case PERMIT_TAKEN: a->holds_place = true; return GW_OK;
     case PERMIT_WAITING:
@@ -42,7 +78,18 @@ static enum gw_error take_place(struct exchange *x, struct attempt *a)
         return GW_OK;
     case PERMIT_REFUSED: break;
     }
+    count_shed(a);
     return GW_QUEUE_FULL;
+}
+
+void attempt_shed(struct attempt *a)
+{
+    enum gw_error why;
+    if (attempt_deadline(a, &why) > net_now(&a->exchange->worker->loop)) {
+        why = GW_QUEUE_FULL;
+        count_shed(a);
+    }
+    attempt_end(a, why);
 }
 
 bool attempt_has_place(const struct attempt *a)
@@ -124,6 +171,12 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     }
     a->exchange = x;
     a->target = *t;
+    a->target_index = (unsigned)(t - x->route.list);
+    a->retry_after_ns = -1;
+    a->entry = x->route.entry;
+    x->route.entry = 0;
+    a->hedges = x->attempt != NULL && !attempt_over(x->attempt);
+    a->holds_place = a->hedges && t->provider->gated;
     a->usage = LLM_USAGE_NONE;
     a->lease.phase = LEASE_DONE;
     a->started_ns = net_now(&x->worker->loop);
@@ -136,6 +189,8 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     a->number = x->attempts_n;
     account_begin(a, hold);
     enum gw_error e = make_request(x, a);
+    if (!a->hedges)
+        x->dropped = a->dropped;
     if (e == GW_OK)
         e = take_place(x, a);
     if (e != GW_OK)
@@ -151,6 +206,11 @@ void attempt_send(struct attempt *a)
         return;
     a->sent = true;
     a->sent_ns = net_now(&x->worker->loop);
+    if (a->number == 1 && x->model != NULL && x->model->hedge_after_ns != 0 &&
+        x->model->live != NULL)
+        retry_budget_fill(&x->model->live->hedges, a->sent_ns);
+    route_enter(a);
+    a->first_token_limit_ns = route_first_token_limit(a);
     if (a->queued) {
         metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
         a->queued = false;
@@ -173,7 +233,9 @@ static void leave_gate(struct attempt *a)
     struct exchange *x = a->exchange;
     if (!p->gated)
         return;
-    if (a->holds_place)
+    if (a->holds_place && a->sent)
+        permits_give_held(&p->gate->permits, a->sent_ns, a->ended_ns);
+    else if (a->holds_place)
         permits_give(&p->gate->permits);
     else if (a->queued)
         permits_leave(&p->gate->permits, &a->place); /* a grant on its way finds nobody */
@@ -206,12 +268,111 @@ void attempt_end(struct attempt *a, enum gw_error why)
     net_lease_cancel(&a->lease);
     net_timer_stop(&w->loop, &a->look);
     leave_gate(a);
+    route_leave(a);
     block_free(&w->loop.blocks, &a->held);
     buf_done(&a->prelude);
     buf_done(&a->inner);
     translate_done(a);
     account_end(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
+}
+
+static bool may_hedge(const struct exchange *x)
+{
+    const struct gw_model *m = x->model;
+    const struct attempt *a = x->attempt;
+    return m != NULL && m->hedge_after_ns != 0 && m->live != NULL && x->rival == NULL && a->sent &&
+           !attempt_over(a) && !a->content && !x->hedged && x->stage < STAGE_DELIVERING &&
+           x->route.next < x->route.order_n;
+}
+
+int64_t attempt_hedge_at(const struct exchange *x)
+{
+    if (x->model == NULL || x->model->hedge_after_ns == 0 || x->attempt == NULL || !may_hedge(x))
+        return INT64_MAX;
+    const struct attempt *a = x->attempt;
+    int64_t after = x->model->hedge_after_ns;
+    if (after < 0)
+        after = a->target.live != NULL ? target_live_first_quantile(a->target.live, 0.95) : 0;
+    return after > 0 ? a->sent_ns + after : INT64_MAX;
+}
+
+/* It waits for nobody's place, and takes none away. */
+static bool take_free_place(const struct gw_provider *p)
+{
+    return !p->gated || (gate_state(p->gate) != GATE_FAILED && permits_try(&p->gate->permits));
+}
+
+/* The second attempt, or NULL; what could not be tried is left to whoever comes after the first. */
+static struct attempt *begin_second(struct exchange *x)
+{
+    struct attempt *first = x->attempt;
+    unsigned next = x->route.next, made = x->attempts_n;
+    struct limit_hold hold;
+    const struct gw_target *t = route_next(x);
+    bool placed = t != NULL && take_free_place(t->provider);
+    enum gw_error e = placed ? admit_reserve(x, t, &hold) : GW_HEDGED;
+    if (e == GW_OK)
+        e = attempt_start(x, t, &hold);
+    struct attempt *second = x->attempt;
+    x->attempt = first;
+    if (e == GW_OK)
+        return second;
+    if (x->attempts_n == made) {
+        if (placed && t->provider->gated)
+            permits_give(&t->provider->gate->permits);
+        route_done(x);
+        x->route.next = next;
+        x->route.taken = NULL;
+    }
+    return NULL;
+}
+
+void attempt_hedge(struct exchange *x)
+{
+    struct attempt *first = x->attempt;
+    const char *code = x->code;
+    x->hedged = true; /* once is enough, whatever comes of it */
+    if (!retry_budget_take(&x->model->live->hedges, net_now(&x->worker->loop),
+                           x->model->hedge_percent, 0))
+        return;
+    x->rival = begin_second(x);
+    if (x->rival == NULL) {
+        x->message = x->param = SLICE_NONE; /* nobody asked it */
+        x->code = code;
+        return;
+    }
+    metric_count(x->worker->metrics, MP_HEDGES, 1);
+    attempt_send(x->rival);
+    if (x->rival != NULL && attempt_over(x->rival))
+        attempt_win(first);
+}
+
+/* What was to be told of one that failed beside another. */
+static void forget_failure(struct exchange *x)
+{
+    x->message = x->param = SLICE_NONE;
+    x->upstream_error = (struct llm_error){0};
+    x->upstream_status = 0;
+}
+
+void attempt_win(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    if (x->rival != NULL) {
+        struct attempt *loser = x->rival == a ? x->attempt : x->rival;
+        x->attempt = a;
+        x->rival = NULL;
+        if (!attempt_over(loser))
+            attempt_end(loser, GW_HEDGED);
+        forget_failure(x);
+        x->usage = a->usage;
+        x->usage_of = a;
+    }
+    x->dropped = a->dropped;
+    x->down_fields = a->down_fields;
+    x->retry_fields = a->retry_fields;
+    x->upstream_id = a->upstream_id;
 }
 
 void attempt_note_usage(struct attempt *a, const struct llm_usage *usage)
@@ -285,10 +446,12 @@ int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why)
         return limit[TIMEOUT_TOTAL] > 0 ? x->started_ns + limit[TIMEOUT_TOTAL] : INT64_MAX;
     }
     int64_t at = phase_deadline(a, ret_why);
-    bool first = a->sent && x->request.stream && !a->content && limit[TIMEOUT_FIRST_TOKEN] > 0;
+    int64_t first_ns =
+        a->first_token_limit_ns > 0 ? a->first_token_limit_ns : limit[TIMEOUT_FIRST_TOKEN];
+    bool first = a->sent && x->request.stream && !a->content && first_ns > 0;
     bool waits_for_answer = a->lease.phase == LEASE_HEAD || a->lease.phase == LEASE_BODY;
-    if (first && waits_for_answer && a->sent_ns + limit[TIMEOUT_FIRST_TOKEN] < at) {
-        at = a->sent_ns + limit[TIMEOUT_FIRST_TOKEN];
+    if (first && waits_for_answer && a->sent_ns + first_ns < at) {
+        at = a->sent_ns + first_ns;
         *ret_why = GW_FIRST_TOKEN_TIMEOUT;
     }
     if (limit[TIMEOUT_TOTAL] > 0 && x->started_ns + limit[TIMEOUT_TOTAL] < at) {

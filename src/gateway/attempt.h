@@ -27,13 +27,17 @@ struct attempt {
     struct exchange *exchange;
     unsigned number; /* of the exchange's attempts, from 1 on */
     struct gw_target target;
+    unsigned target_index;             /* of the route's list */
+    const struct gw_provider_key *key; /* NULL: the provider has only one */
     struct net_lease lease;
     struct net_request request;
     struct llm_body body;
     struct account account;
     struct llm_usage usage; /* what its answer said */
     struct permit_waiter place;
+    bool hedges; /* beside another one that is slow */
     bool holds_place, queued, sent, reused, on_hardware;
+    uint64_t entry, key_entry; /* at the target's health, the key's; 0: it went without */
     enum answer_kind kind;
     struct block held;  /* what cannot be passed on yet: part of an event, or a whole body */
     struct slice whole; /* a body that came in one piece, in the read window */
@@ -49,6 +53,13 @@ struct attempt {
     bool asked;         /* of one that is over: the upstream may have worked on it */
     bool strip_usage;   /* the client did not ask for the usage that we asked for */
     enum gw_error error;
+    struct slice down_fields;  /* header lines of its answer that go on to the client */
+    struct slice dropped;      /* names of what its target does not see, or empty */
+    struct slice retry_fields; /* Retry-After and rate-limit lines of a refusal */
+    struct slice upstream_id;  /* the upstream's x-request-id */
+    int64_t retry_after_ns;    /* what a refusal said of trying again; -1: nothing */
+    int64_t content_events, last_content_ns;
+    int64_t first_token_limit_ns; /* the adapted one; 0: the configured */
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
 };
 
@@ -57,6 +68,8 @@ struct attempt {
 enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struct limit_hold *hold);
 /* Has it a place, or needs none? */
 bool attempt_has_place(const struct attempt *a);
+/* It has lost its place in the queue, to somebody of a higher class or because its time is up. */
+void attempt_shed(struct attempt *a);
 /* Sends the request, once; it may be over when this returns. */
 void attempt_send(struct attempt *a);
 /* It is over, with or without success: releases what it held. Ends its lease when it still runs. */
@@ -72,6 +85,14 @@ int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
 /* Phases change without a word, and the next one's limit may be the shorter one: when to ask for
  * the deadline again at the latest, so that none is missed. */
 int64_t attempt_next_look(const struct attempt *a);
+
+/* A second attempt beside x->attempt, which is slow: at the next target, when the alias' budget for
+ * it, limits and places allow. Nothing happens where they do not. */
+void attempt_hedge(struct exchange *x);
+/* When that is to be: on the loop's clock; INT64_MAX: never. */
+int64_t attempt_hedge_at(const struct exchange *x);
+/* Of two live attempts this one goes on alone. The exchange has what it said so far. */
+void attempt_win(struct attempt *a);
 
 /* relay.c: the first content is at hand: no other target can take over from here on. */
 void relay_deliver_first(struct attempt *a);

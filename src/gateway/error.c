@@ -20,6 +20,7 @@ enum metric_outcome gw_error_outcome(enum gw_error e)
     switch (e) {
     case GW_OK: return OUTCOME_OK;
     case GW_CLIENT_GONE: return OUTCOME_CLIENT_GONE;
+    case GW_HEDGED: return OUTCOME_HEDGED;
     case GW_UPSTREAM_DNS:
     case GW_UPSTREAM_CONNECT:
     case GW_UPSTREAM_PROXY:

@@ -37,6 +37,7 @@ struct exchange *exchange_new(struct worker *w)
     x->snapshot = x->use->snapshot;
     x->usage = LLM_USAGE_NONE;
     x->dialect = &openai_dialect;
+    x->asked_strategy = ROUTE_STRATEGIES_N;
     x->started_ns = net_now(&w->loop);
     timer_init(&x->timer, on_timer);
     list_init(&x->children);
@@ -89,6 +90,8 @@ static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
     *ret_why = GW_OK;
     if (x->attempt != NULL && !attempt_over(x->attempt))
         at = attempt_deadline(x->attempt, ret_why);
+    else if (x->wait == WAIT_PAUSE)
+        at = x->route.resume_ns;
     if (x->child != NULL && x->child->deadline_ns < at) {
         at = x->child->deadline_ns;
         *ret_why = GW_TOTAL_TIMEOUT;
@@ -106,6 +109,11 @@ static int64_t deadline(const struct exchange *x, enum gw_error *ret_why)
     return at;
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return MIN_OF(a, b);
+}
+
 static bool arm(struct exchange *x)
 {
     /* The connection's own limits apply; and a job, which comes back soon, is never abandoned. */
@@ -114,7 +122,9 @@ static bool arm(struct exchange *x)
     enum gw_error why;
     int64_t at = deadline(x, &why);
     if (x->attempt != NULL && !attempt_over(x->attempt))
-        at = MIN_OF(at, attempt_next_look(x->attempt));
+        at = sooner(at, sooner(attempt_next_look(x->attempt), attempt_hedge_at(x)));
+    if (x->rival != NULL)
+        at = sooner(at, sooner(attempt_next_look(x->rival), attempt_deadline(x->rival, &why)));
     return at == INT64_MAX || net_timer_set(&x->worker->loop, &x->timer, at);
 }
 
@@ -139,7 +149,12 @@ static void time_out(struct exchange *x, enum gw_error why)
     enum wait waits = x->wait;
     if (x->attempt != NULL)
         attempt_end(x->attempt, why);
-    exchange_wake(x, waits);
+    if (x->rival != NULL) {
+        attempt_win(x->rival);
+        exchange_rearm(x);
+    } else {
+        exchange_wake(x, waits);
+    }
 }
 
 static void on_timer(struct timer *t)
@@ -147,6 +162,16 @@ static void on_timer(struct timer *t)
     struct exchange *x = container_of(t, struct exchange, timer);
     int64_t now = net_now(&x->worker->loop);
     enum gw_error why;
+    if (x->wait == WAIT_PAUSE && x->route.resume_ns <= now) {
+        exchange_wake(x, WAIT_PAUSE);
+        return;
+    }
+    if (attempt_hedge_at(x) <= now)
+        attempt_hedge(x);
+    if (x->rival != NULL && attempt_deadline(x->rival, &why) <= now) {
+        attempt_end(x->rival, why);
+        attempt_win(x->attempt);
+    }
     if (deadline(x, &why) <= now) {
         bool answered = x->attempt != NULL && x->attempt->done && !attempt_over(x->attempt);
         if (why != GW_OK || answered) {
@@ -214,6 +239,8 @@ void exchange_sink_drained(struct exchange *x)
         return;
     a->last_data_ns = net_now(&x->worker->loop); /* its silence was the client's doing */
     exchange_rearm(x);
+    if (x->rival != NULL)
+        net_lease_resume(&x->rival->lease);
     net_lease_resume(&a->lease);
 }
 

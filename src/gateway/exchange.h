@@ -9,9 +9,11 @@
 #include "gateway/exchange.h"
 #include "gateway/snapshot.h"
 #include "llm/dialect.h"
+#include "route.h"
 
 struct worker;
 struct inflate;
+struct rescue;
 
 enum step_result {
     STEP_NEXT,
@@ -28,6 +30,7 @@ enum wait {
     WAIT_PARSE,    /* the thread pool */
     WAIT_PLACE,    /* a gate: TIMEOUT_QUEUE */
     WAIT_UPSTREAM, /* the attempt: the limits of its phases */
+    WAIT_PAUSE,    /* before the next attempt: until route.resume_ns */
 };
 
 /* How far the answer is. Another target can be tried until it delivers. */
@@ -75,18 +78,22 @@ struct exchange {
     struct slice client_key;  /* its credential, kept for `api_key: client` only */
     const struct gw_key *key;
     struct slice asked_user, asked_use_case; /* by the headers of Weir's own */
-    struct admission *admission;             /* NULL: not identified yet, or asks no model */
-    struct slice cors_origin;                /* echoed when it may read the answer */
-    struct slice down_fields;                /* header lines of the upstream's answer that go on */
-    struct slice dropped;                    /* names of what the target will not see, or empty */
-    struct slice version;                    /* anthropic-version of the client, or empty */
-    struct slice upstream_id;                /* the upstream's x-request-id */
-    struct inflate *inflate;                 /* the body comes packed */
-    struct parse_job *job;                   /* a large body being read on the pool */
+    struct slice asked_session, asked_priority;
+    enum route_strategy asked_strategy; /* ROUTE_STRATEGIES_N: the alias' */
+    struct admission *admission;        /* NULL: not identified yet, or asks no model */
+    struct slice cors_origin;           /* echoed when it may read the answer */
+    struct slice down_fields;           /* header lines of the upstream's answer that go on */
+    struct slice dropped;               /* names of what the target will not see, or empty */
+    struct slice version;               /* anthropic-version of the client, or empty */
+    struct slice upstream_id;           /* the upstream's x-request-id */
+    struct inflate *inflate;            /* the body comes packed */
+    struct parse_job *job;              /* a large body being read on the pool */
     size_t pass_bytes; /* length of a body that is passed through, or STREAM_UNKNOWN */
     bool body_done;
     bool model_answered; /* some target has given content */
     bool counted_inflight;
+    bool hedged;       /* a second attempt was made, or was not allowed */
+    bool last_resort;  /* the answer is the configured text */
     const char *allow; /* of a 405 */
     struct block body;
     size_t announced; /* bytes of it by Content-Length; 0: unknown */
@@ -101,10 +108,12 @@ struct exchange {
     /* the way */
     const struct gw_model *model; /* NULL: `target` was asked for directly */
     struct gw_target direct;
-    size_t next_target;
+    struct route route;
+    struct rescue *rescue; /* of an alias that rescues streams, else NULL */
     struct attempt *attempts[ATTEMPTS_MAX];
     unsigned attempts_n;
-    struct attempt *attempt; /* the live one */
+    struct attempt *attempt; /* the live one, or the latest */
+    struct attempt *rival;   /* a second live one, until one of them has content; or NULL */
     uint32_t metric_id;
 
     /* the end */
@@ -156,6 +165,15 @@ void pipeline_to_settle(struct exchange *x);
 
 /* Is it a request to a model, rather than for the gateway itself? */
 bool pipeline_asks_model(const struct exchange *x);
+/* What stands at a path that requests to models go to. */
+struct pipeline_place {
+    const struct llm_dialect *dialect;
+    enum llm_op op;
+    struct slice model; /* that the path itself names, or empty */
+    bool stream;        /* such a path asks for one */
+};
+/* False: there is no such path, or it is passed through. */
+NODISCARD bool pipeline_find(struct slice path, struct pipeline_place *ret);
 /* Straight to reading the body, which is there already: how child exchanges begin. */
 void pipeline_to_parse(struct exchange *x, enum llm_op op);
 

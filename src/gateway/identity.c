@@ -12,8 +12,31 @@ static bool keep(struct exchange *x, struct slice value, struct slice *into)
 
 bool identity_read_head(struct exchange *x, const struct http_head *h)
 {
+    struct slice session = http_field_get(h, HTTP_X_WEIR_SESSION);
+    for (size_t i = 0; i < x->snapshot->session_headers_n && session.n == 0; i++)
+        session = http_field_find(h, x->snapshot->session_headers[i]);
     return keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_USER)), &x->asked_user) &&
-           keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_USE_CASE)), &x->asked_use_case);
+           keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_USE_CASE)), &x->asked_use_case) &&
+           keep(x, slice_trim(http_field_get(h, HTTP_X_WEIR_PRIORITY)), &x->asked_priority) &&
+           keep(x, slice_trim(session), &x->asked_session);
+}
+
+enum gw_error identity_strategy(const struct gw_key *k, struct slice asked,
+                                enum route_strategy *ret, struct slice *ret_message)
+{
+    static const enum route_strategy may[] = {ROUTE_COST, ROUTE_QUALITY, ROUTE_BALANCED};
+    if (asked.n == 0)
+        return GW_OK;
+    if (k != NULL && !k->may_set_strategy)
+        return GW_NOT_YOURS;
+    for (size_t i = 0; i < ARRAY_LEN(may); i++) {
+        if (slice_is(asked, route_strategy_name(may[i]))) {
+            *ret = may[i];
+            return GW_OK;
+        }
+    }
+    *ret_message = SLICE("`x-weir-priority` is `cost`, `quality` or `balanced`.");
+    return GW_BAD_REQUEST;
 }
 
 bool identity_network_fits(const struct exchange *x)
@@ -37,34 +60,34 @@ static void add_scope(struct admission *ad, const struct gw_scope *s)
 
 /* `metadata.use_case` of the body. Of bodies that were read on the pool nothing is left to look
  * into: their clients have the header. */
-static struct slice metadata_use_case(struct exchange *x)
+static struct slice metadata_use_case(const struct identity_ask *q)
 {
-    const struct json_doc *d = &x->request.doc;
-    bool wanted = x->key != NULL && x->key->may_set_use_case && x->snapshot->use_cases.count > 0;
-    if (!wanted || d->text == NULL || !json_is_latest(x->worker->json, d))
+    const struct json_doc *d = &q->request->doc;
+    bool wanted = q->key != NULL && q->key->may_set_use_case && q->snapshot->use_cases.count > 0;
+    if (!wanted || d->text == NULL || !json_is_latest(q->parser, d))
         return SLICE_NONE;
     uint32_t metadata = json_get(d, 0, SLICE("metadata"));
     if (metadata == 0 || json_type_at(d, metadata) != JSON_OBJECT)
         return SLICE_NONE;
     uint32_t name = json_get(d, metadata, SLICE("use_case"));
-    return name != 0 && json_type_at(d, name) == JSON_STRING ? json_string(d, name, &x->arena)
+    return name != 0 && json_type_at(d, name) == JSON_STRING ? json_string(d, name, q->arena)
                                                              : SLICE_NONE;
 }
 
-/* The use case: the key's own, or the one that it may name. */
-static enum gw_error find_use_case(struct exchange *x, struct admission *ad)
+enum gw_error identity_use_case(const struct identity_ask *q, struct slice asked,
+                                const struct gw_use_case **ret, struct slice *ret_message)
 {
-    const struct gw_key *k = x->key;
-    struct slice name = x->asked_use_case.n > 0 ? x->asked_use_case : metadata_use_case(x);
-    ad->use_case = k != NULL ? k->use_case : NULL;
-    if (name.n == 0 || (ad->use_case != NULL && slice_eq(ad->use_case->scope.name, name)))
+    const struct gw_key *k = q->key;
+    struct slice name = asked.n > 0 ? asked : metadata_use_case(q);
+    *ret = k != NULL ? k->use_case : NULL;
+    if (name.n == 0 || (*ret != NULL && slice_eq((*ret)->scope.name, name)))
         return GW_OK;
     if (k != NULL && !k->may_set_use_case)
         return GW_NOT_YOURS;
-    ad->use_case = strmap_get(&x->snapshot->use_cases, name);
-    if (ad->use_case != NULL)
+    *ret = strmap_get(&q->snapshot->use_cases, name);
+    if (*ret != NULL)
         return GW_OK;
-    x->message = arena_printf(&x->arena, "There is no use case `%.*s`.", SLICE_ARG(name));
+    *ret_message = arena_printf(q->arena, "There is no use case `%.*s`.", SLICE_ARG(name));
     return GW_NOT_YOURS;
 }
 
@@ -140,9 +163,16 @@ enum gw_error identity_resolve(struct exchange *x)
     for (unsigned i = 0; i < LIMIT_KINDS_N; i++)
         ad->standing[i].most = LIMIT_NONE;
     ad->prompt_bytes = (int64_t)(x->body.n - MIN_OF(x->request.bulk_bytes, x->body.n));
-    enum gw_error e = find_use_case(x, ad);
+    const struct identity_ask q = {.snapshot = x->snapshot,
+                                   .key = k,
+                                   .request = &x->request,
+                                   .parser = x->worker->json,
+                                   .arena = &x->arena};
+    enum gw_error e = identity_use_case(&q, x->asked_use_case, &ad->use_case, &x->message);
     if (e == GW_OK)
         e = find_user(x, ad);
+    if (e == GW_OK)
+        e = identity_strategy(k, x->asked_priority, &x->asked_strategy, &x->message);
     if (e != GW_OK)
         return e;
     if (k != NULL) {
@@ -169,9 +199,23 @@ void identity_set_model(struct exchange *x, const struct gw_model *m)
     add_scope(ad, &m->scope);
 }
 
-bool identity_target_fits(const struct exchange *x, const struct gw_target *t)
+static bool demands(const struct gw_data_rules *r)
 {
-    const struct gw_key *k = x->key;
-    return k == NULL || (gw_allows(k->providers, k->providers_n, t->provider->name) &&
-                         gw_allows(k->regions, k->regions_n, t->provider->place));
+    return r->location != LOCATION_ANY || r->retention_days >= 0 || r->no_training;
+}
+
+bool identity_goes_anywhere(const struct gw_key *k, const struct gw_use_case *u)
+{
+    bool bound = k != NULL && (k->providers_n > 0 || k->regions_n > 0 || demands(&k->rules));
+    return !bound && (u == NULL || (!demands(&u->rules) && u->data_level <= 0));
+}
+
+bool identity_may_go(const struct gw_key *k, const struct gw_use_case *u,
+                     const struct gw_provider *p)
+{
+    if (k != NULL && (!gw_allows(k->providers, k->providers_n, p->name) ||
+                      !gw_allows(k->regions, k->regions_n, p->place) ||
+                      !gw_governance_fits(&p->governance, &k->rules, -1)))
+        return false;
+    return u == NULL || gw_governance_fits(&p->governance, &u->rules, u->data_level);
 }

@@ -191,3 +191,16 @@ bool gw_allows(const struct slice *patterns, size_t n, struct slice name)
     }
     return n == 0;
 }
+
+bool gw_governance_fits(const struct gw_governance *g, const struct gw_data_rules *rules,
+                        int data_level)
+{
+    if (rules->location != LOCATION_ANY && g->location != rules->location)
+        return false;
+    if (rules->retention_days >= 0 &&
+        (g->retention_days < 0 || g->retention_days > rules->retention_days))
+        return false;
+    if (rules->no_training && g->trains != 0)
+        return false;
+    return data_level <= 0 || g->data_class >= data_level;
+}

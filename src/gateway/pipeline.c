@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "inflate.h"
+#include "rescue.h"
 #include "respond.h"
 #include "worker.h"
 
@@ -64,24 +65,33 @@ static const struct endpoint google_endpoint =
 static const struct endpoint google_array_endpoint =
     ENDPOINT("/v1beta/models/", POST, LLM, LLM_CHAT, google_array_dialect);
 
-static const struct endpoint *find_google(struct exchange *x, const struct http_head *h)
+/* Model and method of such a path. False: it is none. */
+static bool split_google(struct slice path, struct slice *ret_model, struct slice *ret_method)
 {
     static const struct slice roots[] = {{"/v1beta/models/", 15}, {"/v1/models/", 11}};
     struct slice rest = SLICE_NONE;
     for (size_t i = 0; i < ARRAY_LEN(roots) && rest.n == 0; i++) {
-        if (slice_starts(x->path, roots[i]))
-            rest = slice_from(x->path, roots[i].n);
+        if (slice_starts(path, roots[i]))
+            rest = slice_from(path, roots[i].n);
     }
     size_t colon = rest.n; /* the last one: models have colons in their names too */
     while (colon > 0 && rest.p[colon - 1] != ':')
         colon--;
     if (colon < 2)
+        return false;
+    *ret_method = slice_from(rest, colon);
+    *ret_model = slice_of(rest.p, colon - 1);
+    return slice_is(*ret_method, "streamGenerateContent") ||
+           slice_is(*ret_method, "generateContent");
+}
+
+static const struct endpoint *find_google(struct exchange *x, const struct http_head *h)
+{
+    struct slice model, method;
+    if (!split_google(x->path, &model, &method))
         return NULL;
-    struct slice method = slice_from(rest, colon);
     x->url_stream = slice_is(method, "streamGenerateContent");
-    if (!x->url_stream && !slice_is(method, "generateContent"))
-        return NULL;
-    x->url_model = slice_of(rest.p, colon - 1);
+    x->url_model = model;
     bool array = x->url_stream && !slice_is(request_query(h, SLICE("alt")), "sse");
     return array ? &google_array_endpoint : &google_endpoint;
 }
@@ -419,17 +429,11 @@ static enum step_result step_admit(struct exchange *x)
     enum gw_error e = identity_resolve(x);
     if (e == GW_OK)
         e = admit_request(x);
+    if (e == GW_OK)
+        e = route_begin(x);
+    if (e == GW_OK && !rescue_begin(x))
+        e = GW_NO_MEMORY;
     return e == GW_OK ? STEP_NEXT : exchange_refuse(x, e, NULL);
-}
-
-/* The next target that may be tried, or NULL. */
-static const struct gw_target *next_target(struct exchange *x)
-{
-    size_t n = x->model != NULL ? x->model->targets_n : 1;
-    if (x->attempts_n == ATTEMPTS_MAX || x->next_target >= n)
-        return NULL;
-    size_t i = x->next_target++;
-    return x->model != NULL ? &x->model->targets[i] : &x->direct;
 }
 
 /* Why the latest attempt failed, as the client is to hear it. */
@@ -474,12 +478,12 @@ static bool is_unfit(enum gw_error e)
 static enum step_result step_attempt(struct exchange *x)
 {
     const struct gw_target *t;
-    enum gw_error e = GW_INTERNAL;
+    enum gw_error e = x->route.order_n > 0 ? GW_NO_TARGET : GW_INTERNAL;
     struct failure before = failure_of(x);
-    while ((t = next_target(x)) != NULL) {
+    while ((t = route_next(x)) != NULL) {
         struct limit_hold hold;
         restore(x, &(struct failure){0}); /* what an earlier one failed of is its own */
-        e = identity_target_fits(x, t) ? admit_reserve(x, t, &hold) : GW_TARGET_FORBIDDEN;
+        e = admit_reserve(x, t, &hold);
         if (e == GW_OK)
             e = attempt_start(x, t, &hold);
         if (e == GW_OK)
@@ -490,7 +494,7 @@ static enum step_result step_attempt(struct exchange *x)
         if (!is_unfit(e))
             before = failure_of(x);
     }
-    if (before.error == GW_OK || !is_unfit(e))
+    if (before.error == GW_OK || (!is_unfit(e) && e != GW_NO_TARGET))
         return exchange_refuse(x, e, NULL);
     restore(x, &before); /* the request was good for another target, which failed */
     return STEP_REPLY;
@@ -499,9 +503,8 @@ static enum step_result step_attempt(struct exchange *x)
 /* May what went wrong with the attempt be mended by another? */
 static bool may_try_another(struct exchange *x, const struct attempt *a)
 {
-    size_t n = x->model != NULL ? x->model->targets_n : 1;
     return gw_error_row(a->error)->try_another && x->stage < STAGE_DELIVERING &&
-           x->attempts_n < ATTEMPTS_MAX && x->next_target < n && x->body.p != NULL;
+           x->body.p != NULL && route_goes_on(x, a);
 }
 
 static enum step_result step_relay(struct exchange *x)
@@ -517,9 +520,10 @@ static enum step_result step_relay(struct exchange *x)
     x->error = a->error;
     if (a->error == GW_OK)
         return STEP_NEXT;
-    if (may_try_another(x, a)) {
+    if (x->stage == STAGE_DELIVERING ? rescue_cut(x, a) : may_try_another(x, a)) {
         x->step--;
-        return STEP_AGAIN;
+        bool paused = x->route.resume_ns > net_now(&x->worker->loop);
+        return paused ? exchange_wait(x, WAIT_PAUSE) : STEP_AGAIN;
     }
     return STEP_REPLY;
 }
@@ -557,6 +561,25 @@ bool pipeline_asks_model(const struct exchange *x)
 {
     return x->endpoint != NULL &&
            (x->endpoint->kind == ENDPOINT_LLM || x->endpoint->kind == ENDPOINT_PASS);
+}
+
+bool pipeline_find(struct slice path, struct pipeline_place *ret)
+{
+    struct slice model = SLICE_NONE, method = SLICE_NONE;
+    if (split_google(path, &model, &method)) {
+        *ret = (struct pipeline_place){.dialect = &google_dialect,
+                                       .op = LLM_CHAT,
+                                       .model = model,
+                                       .stream = slice_is(method, "streamGenerateContent")};
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        if (endpoints[i].kind != ENDPOINT_LLM || !slice_eq(endpoints[i].path, path))
+            continue;
+        *ret = (struct pipeline_place){.dialect = endpoints[i].dialect, .op = endpoints[i].op};
+        return true;
+    }
+    return false;
 }
 
 void pipeline_to_settle(struct exchange *x)

@@ -18,6 +18,7 @@ static struct attempt *attempt_of(struct net_lease *l)
 }
 
 static bool flush_out(struct attempt *a, bool end);
+static bool lost_some(const struct attempt *a);
 
 /* The attempt is over; the exchange goes on, and may be settled when this returns. What has been
  * gathered for the client goes out before any error does. */
@@ -26,11 +27,18 @@ static void conclude(struct attempt *a, enum gw_error why)
     struct exchange *x = a->exchange;
     const struct buf *out = &x->worker->out;
     bool pending = why != GW_OK && a->content && out->n > 0 && !out->failed;
+    if (why != GW_OK && a->content && lost_some(a))
+        why = GW_NO_MEMORY; /* nobody can go on behind a gap */
     if (pending && !flush_out(a, false))
         return;
     buf_reset(&x->worker->out);
     attempt_end(a, why);
-    exchange_wake(x, WAIT_UPSTREAM);
+    if (x->rival != NULL)
+        attempt_win(a == x->rival ? x->attempt : x->rival); /* the other one may do better */
+    if (attempt_over(x->attempt))
+        exchange_wake(x, WAIT_UPSTREAM);
+    else
+        exchange_rearm(x);
 }
 
 static void conclude_with(struct attempt *a, enum gw_error why, const char *detail)
@@ -61,6 +69,17 @@ static bool passes_down(const struct gw_snapshot *s, const struct http_field *f,
     return false;
 }
 
+/* When it may be asked again: seconds, or milliseconds. Dates (RFC 9110 section 10.2.3), which no
+ * provider is known to send, are passed on only. */
+static void read_retry_after(struct attempt *a, const struct http_head *h)
+{
+    uint64_t n;
+    if (slice_to_u64(http_field_get(h, HTTP_RETRY_AFTER_MS), &n) && n < INT32_MAX)
+        a->retry_after_ns = (int64_t)n * NS_PER_MS;
+    else if (slice_to_u64(http_field_get(h, HTTP_RETRY_AFTER), &n) && n < INT32_MAX)
+        a->retry_after_ns = (int64_t)n * NS_PER_S;
+}
+
 static void keep_fields(struct attempt *a, const struct http_head *h)
 {
     struct exchange *x = a->exchange;
@@ -71,20 +90,21 @@ static void keep_fields(struct attempt *a, const struct http_head *h)
         const struct http_field *f = &h->fields[i];
         if (f->id == HTTP_X_REQUEST_ID || f->id == HTTP_REQUEST_ID ||
             f->id == HTTP_X_AMZN_REQUESTID)
-            x->upstream_id = arena_copy(&x->arena, f->value);
+            a->upstream_id = arena_copy(&x->arena, f->value);
         else if (passes_down(x->snapshot, f, standing))
             http_put_field(b, f->name, f->value);
     }
-    x->down_fields = b->n > 0 && !b->failed ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
+    a->down_fields = b->n > 0 && !b->failed ? arena_copy(&x->arena, buf_view(b)) : SLICE_NONE;
     buf_reset(b);
     if (h->status < 400)
         return;
+    read_retry_after(a, h);
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
         if (f->id == HTTP_RETRY_AFTER || f->id == HTTP_RETRY_AFTER_MS)
             http_put_field(b, f->name, f->value);
     }
-    x->retry_fields = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
+    a->retry_fields = b->failed ? SLICE_NONE : arena_copy(&x->arena, buf_view(b));
     buf_reset(b);
 }
 
@@ -181,6 +201,8 @@ static void on_head(struct net_lease *l, const struct http_head *h)
     a->status = h->status;
     a->kind = kind_of(a, h);
     keep_fields(a, h);
+    if (a->exchange->rival == NULL)
+        attempt_win(a);
     exchange_rearm(a->exchange);
     if (a->kind == ANSWER_RAW)
         send_raw_head(a, h);
@@ -195,10 +217,11 @@ static void note_usage(struct attempt *a, const struct llm_scan *scan)
 }
 
 /* The upstream's error for the client; its text outlives the answer. */
-static void keep_error(struct exchange *x, enum gw_error why, const struct llm_error *e)
+static void keep_error(const struct attempt *of, enum gw_error why, const struct llm_error *e)
 {
     const struct gw_error_row *row = gw_error_row(why);
-    const struct translation *t = x->attempt->translation;
+    const struct translation *t = of->translation;
+    struct exchange *x = of->exchange;
     struct arena *a = &x->arena;
     bool openai = x->dialect->family == FAMILY_OPENAI;
     bool own = t == NULL || t->decoder.wire->family == x->dialect->family; /* types are its words */
@@ -215,7 +238,7 @@ static void keep_error(struct exchange *x, enum gw_error why, const struct llm_e
 /* An error object where an answer should be. */
 static void conclude_upstream_error(struct attempt *a, const struct llm_error *e)
 {
-    keep_error(a->exchange, GW_UPSTREAM_ERROR, e);
+    keep_error(a, GW_UPSTREAM_ERROR, e);
     conclude(a, GW_UPSTREAM_ERROR);
 }
 
@@ -254,7 +277,7 @@ static enum gw_error note_refusal(struct attempt *a, unsigned status, const stru
               SLICE_ARG(a->target.label), status, SLICE_ARG(e->message));
     x->upstream_status = passed;
     if (passed != 0)
-        keep_error(x, why, e);
+        keep_error(a, why, e);
     return why;
 }
 
@@ -269,9 +292,11 @@ static void conclude_event_error(struct attempt *a)
 }
 
 /* The model exists and works: a name that is no alias gets its own metrics from here on. */
-static void note_answered(struct exchange *x)
+static void note_answered(struct attempt *a)
 {
+    struct exchange *x = a->exchange;
     struct metric_shard *m = x->worker->metrics;
+    attempt_win(a);
     x->model_answered = true;
     if (x->model != NULL || x->metric_id != 0 || !x->counted_inflight)
         return;
@@ -289,15 +314,24 @@ void relay_deliver_first(struct attempt *a)
     a->first_content_ns = now;
     if (x->first_content_ns == 0)
         x->first_content_ns = now;
-    note_answered(x);
+    note_answered(a);
     buf_slice(out, buf_view(&a->prelude));
     buf_done(&a->prelude);
     exchange_rearm(x);
     bool echoed = a->translation != NULL && x->dialect->id == DIALECT_RESPONSES;
-    if (!a->lease.body_sent || echoed) /* still being written, or to be told again in the answer */
+    if (!a->lease.body_sent || echoed ||
+        x->rescue != NULL) /* still being written, or to be told again */
         return;
     block_free(&x->worker->loop.blocks, &x->body);
     translate_done(a);
+}
+
+static void count_content(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    a->content_events++;
+    x->content_events++;
+    a->last_content_ns = x->last_content_ns = net_now(&x->worker->loop);
 }
 
 /* Appends the event to what goes out, or to what is held until there is content. False: the attempt
@@ -352,9 +386,8 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
     if ((scan.content || scan.finished || scan.done) && !a->content)
         relay_deliver_first(a);
     if (scan.content) {
-        x->content_events++;
+        count_content(a);
         x->output_units += scan.output_units;
-        x->last_content_ns = net_now(&w->loop);
     }
     return pass_event(a, ev, &scan);
 }
@@ -367,7 +400,9 @@ static bool relay_translated(struct attempt *a, struct slice name, struct slice 
     struct worker *w = x->worker;
     struct translation *t = a->translation;
     if (!translate_event(a, name, data)) {
-        conclude_with(a, GW_UPSTREAM_BAD_ANSWER, "an event of the stream is not valid");
+        conclude_with(a, GW_UPSTREAM_BAD_ANSWER,
+                      t->broken ? "the continuation does not fit the answer"
+                                : "an event of the stream is not valid");
         return false;
     }
     if (t->is_error) {
@@ -376,8 +411,7 @@ static bool relay_translated(struct attempt *a, struct slice name, struct slice 
     }
     metric_count(w->metrics, MP_EVENTS, 1);
     if (t->content) {
-        x->content_events++;
-        x->last_content_ns = net_now(&w->loop);
+        count_content(a);
     }
     struct buf *out = a->content ? &w->out : &a->prelude;
     if (t->raw)
@@ -590,7 +624,7 @@ static bool end_translated(struct attempt *a, struct slice body)
     } else if (out.failed) {
         conclude(a, GW_NO_MEMORY);
     } else {
-        note_answered(x);
+        note_answered(a);
         if (x->first_content_ns == 0)
             x->first_content_ns = net_now(&x->worker->loop);
         if (respond_json(x, 200, SLICE_NONE, t->raw ? body : buf_view(&out)))
@@ -663,7 +697,7 @@ static bool end_whole(struct attempt *a)
         return true;
     }
     note_usage(a, &scan);
-    note_answered(x);
+    note_answered(a);
     if (x->first_content_ns == 0)
         x->first_content_ns = net_now(&x->worker->loop);
     if (respond_json(x, a->status, SLICE_NONE, body))
@@ -676,11 +710,14 @@ static void keep_retry_delay(struct attempt *a, const struct llm_wire *wire)
 {
     struct exchange *x = a->exchange;
     int64_t ms;
-    if (x->retry_fields.n > 0 || wire->retry_delay == NULL ||
+    if (a->retry_fields.n > 0 || wire->retry_delay == NULL ||
         !wire->retry_delay(x->worker->json, &x->arena, whole_body(a), &ms))
         return;
-    x->retry_fields = arena_printf(&x->arena, "Retry-After: %lld\r\nRetry-After-Ms: %lld\r\n",
+    a->retry_after_ns = ms * NS_PER_MS;
+    a->retry_fields = arena_printf(&x->arena, "Retry-After: %lld\r\nRetry-After-Ms: %lld\r\n",
                                    (long long)((ms + 999) / 1000), (long long)ms);
+    if (x->rival == NULL)
+        x->retry_fields = a->retry_fields;
 }
 
 /* The upstream refused: its error in the client's dialect. */

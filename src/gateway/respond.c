@@ -2,6 +2,7 @@
 #include "respond.h"
 
 #include "base/clock.h"
+#include "rescue.h"
 #include "translate.h"
 #include "worker.h"
 
@@ -10,6 +11,8 @@
 #define KEY_BYTES    ((size_t)1 << 20)
 #define ERROR_BYTES  (((size_t)1 << 20) + 65536) /* an upstream's may be as large, less a frame */
 #define EVENT_BYTES  (2 * ERROR_BYTES)           /* Responses says it twice, and its request */
+
+#define RETRY_AFTER_MAX_S INT64_C(600) /* an estimate of more is none */
 
 static enum net_sent client_send(struct exchange *x, const struct net_answer *head,
                                  struct slice body, bool end)
@@ -47,6 +50,8 @@ void exchange_put_fields(struct exchange *x, struct buf *b)
         buf_i64(b, x->attempts_n);
         buf_lit(b, "\r\n");
     }
+    if (x->last_resort)
+        buf_lit(b, "x-weir-last-resort: true\r\n");
     if (x->cors_origin.n > 0) {
         http_put_field(b, SLICE("Access-Control-Allow-Origin"), x->cors_origin);
         buf_lit(b, "Vary: Origin\r\n");
@@ -190,6 +195,18 @@ static struct llm_error error_of(const struct exchange *x)
     };
 }
 
+/* When it may be worth while to try again, in seconds: for a queue, how long one who came now would
+ * wait in it. */
+static int64_t retry_after_s(const struct exchange *x)
+{
+    const struct attempt *a = x->attempt;
+    bool queue = x->error == GW_QUEUE_FULL || x->error == GW_QUEUE_TIMEOUT;
+    if (!queue || a == NULL || !a->target.provider->gated)
+        return 1;
+    int64_t ns = permits_wait_ns(&a->target.provider->gate->permits);
+    return MAX_OF(INT64_C(1), MIN_OF((ns + NS_PER_S - 1) / NS_PER_S, RETRY_AFTER_MAX_S));
+}
+
 /* Headers that an error's status asks for. */
 static void put_error_fields(struct exchange *x, struct buf *b)
 {
@@ -207,8 +224,11 @@ static void put_error_fields(struct exchange *x, struct buf *b)
     bool wait_helps = x->error == GW_QUEUE_FULL || x->error == GW_QUEUE_TIMEOUT ||
                       x->error == GW_BODY_MEMORY || x->error == GW_SHUTTING_DOWN ||
                       x->error == GW_LEDGER_FULL;
-    if (wait_helps)
-        buf_lit(b, "Retry-After: 1\r\n");
+    if (wait_helps) {
+        buf_lit(b, "Retry-After: ");
+        buf_i64(b, retry_after_s(x));
+        buf_lit(b, "\r\n");
+    }
 }
 
 static void send_error_answer(struct exchange *x, struct slice body)
@@ -245,7 +265,8 @@ static void send_error_event(struct exchange *x)
 void exchange_send_error(struct exchange *x)
 {
     struct buf body;
-    if (x->sink == NULL)
+    rescue_give_up(x);
+    if (x->sink == NULL || last_resort_send(x))
         return;
     struct llm_error e = error_of(x);
     buf_init(&body, ERROR_BYTES);

@@ -13,6 +13,10 @@ void respond_without_exchange(struct net_stream *s, enum gw_error e);
 bool respond_json(struct exchange *x, unsigned status, struct slice extra_fields,
                   struct slice body);
 
+/* last_resort.c: the configured text where every target has failed. True: it went out; or the
+ * client is gone. False: there is none, or it would not do: the error has to be told. */
+NODISCARD bool last_resort_send(struct exchange *x);
+
 /* GET /v1/models: what the key may ask for. */
 void respond_models(struct exchange *x);
 /* GET /v1/models/{name}. */

@@ -3,6 +3,7 @@
 #include "base/json_write.h"
 #include "base/mem.h"
 #include "inflate.h"
+#include "rescue.h"
 #include "worker.h"
 
 /* Why it was cut short; GW_OK: it was not, or its answer was out already. */
@@ -19,10 +20,18 @@ static unsigned final_status(const struct exchange *x)
     return x->status != 0 ? x->status : gw_error_row(x->error)->status;
 }
 
+/* A text of the configuration is no success. */
+static unsigned counted_status(const struct exchange *x)
+{
+    return x->last_resort ? gw_error_row(x->error)->status : final_status(x);
+}
+
 static const char *reason(const struct exchange *x)
 {
     if (cut_short(x) != GW_OK)
         return gw_error_row(x->cancelled)->code;
+    if (x->last_resort)
+        return "last_resort";
     return x->error == GW_OK ? "complete" : gw_error_row(x->error)->code;
 }
 
@@ -72,17 +81,26 @@ static void put_cost(struct json_writer *w, const struct exchange *x)
     jw_money(w, nano);
 }
 
+/* What the client was told. */
+static const struct llm_usage *usage_of(const struct exchange *x)
+{
+    return x->rescue != NULL && x->rescue->done ? &x->rescue->usage : &x->usage;
+}
+
 static void put_model(struct json_writer *w, const struct exchange *x)
 {
+    const struct llm_usage *u = usage_of(x);
     if (x->request.model.n == 0)
         return;
     jw_field_string(w, "model", x->request.model);
     jw_field_bool(w, "stream", x->request.stream);
-    put_known(w, "input_tokens", x->usage.input);
-    put_known(w, "output_tokens", x->usage.output);
-    put_known(w, "cached_tokens", x->usage.cached);
-    put_known(w, "reasoning_tokens", x->usage.reasoning);
-    if (x->usage.output < 0 && x->output_units > 0)
+    if (x->rescue != NULL && x->rescue->cuts > 0)
+        jw_field_bool(w, "rescued", x->rescue->done);
+    put_known(w, "input_tokens", u->input);
+    put_known(w, "output_tokens", u->output);
+    put_known(w, "cached_tokens", u->cached);
+    put_known(w, "reasoning_tokens", u->reasoning);
+    if (u->output < 0 && x->output_units > 0)
         jw_field_i64(w, "estimated_output_tokens", x->output_units);
     put_cost(w, x);
 }
@@ -138,16 +156,17 @@ static void write_log(struct exchange *x)
 static void count_tokens(const struct exchange *x, uint32_t model)
 {
     struct metric_shard *m = x->worker->metrics;
+    const struct llm_usage *u = usage_of(x);
     const struct {
         enum metric_token_type type;
         int64_t n;
     } counts[] = {
-        {TOKEN_INPUT, x->usage.input},
-        {TOKEN_OUTPUT, x->usage.output},
-        {TOKEN_CACHED, x->usage.cached},
-        {TOKEN_CACHE_WRITE, x->usage.cache_write},
-        {TOKEN_REASONING, x->usage.reasoning},
-        {TOKEN_ESTIMATED_OUTPUT, x->usage.output < 0 ? x->output_units : 0},
+        {TOKEN_INPUT, u->input},
+        {TOKEN_OUTPUT, u->output},
+        {TOKEN_CACHED, u->cached},
+        {TOKEN_CACHE_WRITE, u->cache_write},
+        {TOKEN_REASONING, u->reasoning},
+        {TOKEN_ESTIMATED_OUTPUT, u->output < 0 ? x->output_units : 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         if (counts[i].n > 0)
@@ -163,7 +182,7 @@ static void count(struct exchange *x)
         metric_add(m, MM_INFLIGHT, x->metric_id, 0, -1);
     uint32_t model = x->metric_id;
     if (pipeline_asks_model(x))
-        metric_add(m, MM_REQUESTS, model, metric_status_of(final_status(x)), 1);
+        metric_add(m, MM_REQUESTS, model, metric_status_of(counted_status(x)), 1);
     metric_count(m, MP_BYTES_IN, x->bytes_in);
     metric_count(m, MP_BYTES_OUT, x->bytes_out);
     if (cut_short(x) == GW_CLIENT_GONE)
@@ -177,7 +196,7 @@ static void count(struct exchange *x)
     if (x->content_events > 1)
         metric_observe(m, MM_INTER_TOKEN, model,
                        (x->last_content_ns - x->first_content_ns) / (x->content_events - 1));
-    if (x->attempts_n > 1 && x->model_answered)
+    if (x->model_answered && x->attempt->target_index != x->attempts[0]->target_index)
         metric_add(m, MM_FALLBACKS, model, 0, 1);
 }
 
@@ -187,6 +206,8 @@ static void release(struct exchange *x)
     net_timer_stop(&w->loop, &x->timer);
     block_free(&w->loop.blocks, &x->body);
     inflate_free(x->inflate);
+    rescue_done(x);
+    route_done(x);
     arena_reset(&x->arena);
     snapshot_use_unref(x->use);
     worker_slot_give(w, x);
@@ -202,6 +223,8 @@ static void end_children(struct exchange *x)
 void exchange_settle(struct exchange *x)
 {
     CHECK_MAGIC(x, EXCHANGE_MAGIC);
+    if (x->rival != NULL)
+        attempt_end(x->rival, cut_short(x) != GW_OK ? x->cancelled : GW_HEDGED);
     if (x->attempt != NULL)
         attempt_end(x->attempt, cut_short(x) != GW_OK ? x->cancelled : x->error);
     end_children(x);
@@ -209,6 +232,7 @@ void exchange_settle(struct exchange *x)
     if (log_access_on())
         write_log(x);
     count(x);
+    explain_note(x, reason(x), final_status(x));
     struct child *child = x->child;
     bool whole = x->stage == STAGE_ENDED;
     release(x);

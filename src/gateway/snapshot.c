@@ -67,6 +67,12 @@ void gw_target_complete(const struct gw_snapshot *s, struct gw_target *t)
     if (t->price == NULL && s->prices != NULL)
         t->price = price_find(s->prices, slice_str(p->row->type), t->model);
     t->estimate = estimate_get(t->label);
+    t->id = hash64(t->label);
+    t->weight = 1;
+    t->quality = 0;
+    t->max_complexity = 100;
+    t->context = 0;
+    t->region = -1;
 }
 
 static bool provider_has(const struct gw_provider *p, struct slice model)

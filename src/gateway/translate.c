@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "exchange.h"
+#include "rescue.h"
 #include "worker.h"
 
 #define BODY_MAX      ((size_t)1 << 30)
@@ -26,8 +27,7 @@ static enum gw_error unsupported(struct exchange *x, const struct llm_bad_reques
     return GW_UNSUPPORTED;
 }
 
-/* The whole request, read once for all attempts. */
-static enum gw_error read_chat(struct exchange *x)
+enum gw_error translate_read_chat(struct exchange *x)
 {
     struct llm_bad_request bad;
     if (x->chat != NULL)
@@ -65,25 +65,27 @@ static bool list_words(struct buf *b, const struct llm_word *w)
 }
 
 /* What the target will not see, for x-weir-dropped. */
-static bool note_dropped(struct exchange *x, const struct llm_word *dropped)
+static bool note_dropped(struct attempt *a, const struct llm_word *dropped)
 {
+    struct exchange *x = a->exchange;
     struct buf b;
     buf_init(&b, 2 * DROPPED_BYTES);
     if (!list_words(&b, x->chat->unknown) || !list_words(&b, dropped))
         buf_slice(&b, b.n > 0 ? SLICE(", ...") : SLICE("..."));
-    x->dropped = b.n > 0 && !b.failed ? arena_copy(&x->arena, buf_view(&b)) : SLICE_NONE;
-    bool ok = !b.failed && x->dropped.n == b.n;
+    a->dropped = b.n > 0 && !b.failed ? arena_copy(&x->arena, buf_view(&b)) : SLICE_NONE;
+    bool ok = !b.failed && a->dropped.n == b.n;
     buf_done(&b);
     return ok;
 }
 
-static enum gw_error write_anew(struct attempt *a, struct translation *t)
+static enum gw_error write_anew(struct attempt *a, struct translation *t,
+                                const struct llm_chat *chat)
 {
     struct exchange *x = a->exchange;
     struct llm_bad_request bad = {.code = NULL};
     struct llm_writing w = {.arena = &x->arena,
                             .json = x->worker->json,
-                            .chat = x->chat,
+                            .chat = chat,
                             .provider = a->target.provider->row,
                             .model = a->target.model,
                             .out = &t->body,
@@ -94,7 +96,7 @@ static enum gw_error write_anew(struct attempt *a, struct translation *t)
         return GW_NO_MEMORY;
     if (!t->decoder.wire->write_chat(&w))
         return t->body.failed ? GW_NO_MEMORY : unsupported(x, &bad);
-    if (t->body.failed || !note_dropped(x, w.dropped))
+    if (t->body.failed || !note_dropped(a, w.dropped))
         return GW_NO_MEMORY;
     a->body.part[0] = buf_view(&t->body);
     a->body.parts = 1;
@@ -104,13 +106,20 @@ static enum gw_error write_anew(struct attempt *a, struct translation *t)
 
 static void take_event(void *ctx, const struct llm_event *e);
 
+/* Does the attempt go on with what another one began? */
+static bool is_continuation(const struct exchange *x)
+{
+    return x->rescue != NULL && x->rescue->cuts > 0;
+}
+
 static void set_up(struct attempt *a, struct translation *t, const struct llm_wire *wire)
 {
     struct exchange *x = a->exchange;
     t->attempt = a;
+    t->told = &t->own;
     /* A bound of the gateway's own has to be written in; Anthropic's requests always have one. */
     bool rewrite = x->request.cap_tokens != 0 && wire != &anthropic_wire;
-    t->raw = wire == x->dialect->wire && !rewrite;
+    t->raw = wire == x->dialect->wire && !rewrite && x->rescue == NULL;
     t->decoder = (struct llm_decoder){.wire = wire,
                                       .provider = a->target.provider->row,
                                       .arena = &x->arena,
@@ -128,6 +137,13 @@ static void set_up(struct attempt *a, struct translation *t, const struct llm_wi
                                       .created_s = clock_wall_ns() / NS_PER_S,
                                       .wants_usage = x->request.wants_usage,
                                       .json = x->worker->json_aside};
+    if (is_continuation(x)) {
+        t->encoder = x->rescue->speaker->translation->encoder;
+        t->encoder.usage = &x->rescue->usage;
+        t->sequencer = x->rescue->speaker->translation->sequencer;
+        t->sequencer.ctx = t;
+        t->told = x->rescue->speaker->translation->told;
+    }
 }
 
 static enum gw_error no_operation(struct attempt *a, enum llm_op op)
@@ -195,8 +211,7 @@ enum gw_error translate_request(struct attempt *a)
 {
     struct exchange *x = a->exchange;
     const struct llm_wire *wire = wire_for(x->dialect, a->target.provider->row);
-    x->dropped = SLICE_NONE;
-    if (wire == &openai_wire && x->dialect->wire == wire) {
+    if (wire == &openai_wire && x->dialect->wire == wire && x->rescue == NULL) {
         enum gw_error e = openai_target(a);
         if (e != GW_OK)
             return e;
@@ -225,8 +240,11 @@ enum gw_error translate_request(struct attempt *a)
         return no_operation(a, x->request.op);
     if (x->request.pinned != NULL)
         return refuse_pinned(x);
-    e = read_chat(x);
-    return e == GW_OK ? write_anew(a, t) : e;
+    e = translate_read_chat(x);
+    const struct llm_chat *chat = e == GW_OK && is_continuation(x) ? rescue_request(a) : x->chat;
+    if (e == GW_OK && chat == NULL)
+        e = x->message.n > 0 ? GW_UNSUPPORTED : GW_NO_MEMORY;
+    return e == GW_OK ? write_anew(a, t, chat) : e;
 }
 
 /* Something for the user, which no other target can take over from. */
@@ -263,15 +281,12 @@ static void encode(void *ctx, const struct llm_event *e)
     t->encoder.dialect->encode(&t->encoder, e);
 }
 
-/* From the decoder. */
-static void take_event(void *ctx, const struct llm_event *e)
+/* To the client, in the order in which its dialect can say it. */
+static void tell(void *ctx, const struct llm_event *e)
 {
     struct translation *t = ctx;
     struct attempt *a = t->attempt;
-    if (e->kind == EVENT_ERROR) {
-        keep_error(t, e);
-        return;
-    }
+    struct exchange *x = a->exchange;
     if (is_content(e)) {
         t->content |= e->kind != EVENT_FINISH && e->kind != EVENT_END;
         if (!a->content && !t->whole)
@@ -279,6 +294,8 @@ static void take_event(void *ctx, const struct llm_event *e)
     }
     if (t->raw)
         return;
+    if (x->rescue != NULL && !t->whole)
+        rescue_note(t, e);
     if (t->whole) {
         llm_collect(&t->collector, e);
     } else if (t->encoder.dialect->sequential) {
@@ -291,12 +308,27 @@ static void take_event(void *ctx, const struct llm_event *e)
     }
 }
 
+/* From the decoder. */
+static void take_event(void *ctx, const struct llm_event *e)
+{
+    struct translation *t = ctx;
+    struct attempt *a = t->attempt;
+    if (e->kind == EVENT_ERROR) {
+        keep_error(t, e);
+        return;
+    }
+    if (is_continuation(a->exchange))
+        t->broken |= !t->broken && !rescue_event(a, e, tell, t);
+    else
+        tell(t, e);
+}
+
 static void note_progress(struct attempt *a)
 {
     struct translation *t = a->translation;
     struct exchange *x = a->exchange;
     attempt_note_usage(a, &t->decoder.usage);
-    x->output_units = t->decoder.units;
+    x->output_units = a->account.units_before + t->decoder.units;
 }
 
 bool translate_event(struct attempt *a, struct slice name, struct slice data)
@@ -305,7 +337,7 @@ bool translate_event(struct attempt *a, struct slice name, struct slice data)
     t->content = false;
     bool ok = t->decoder.wire->decode_event(&t->decoder, name, data);
     note_progress(a);
-    return (ok && !t->encoder.bad) || t->is_error;
+    return (ok && !t->encoder.bad && !t->broken) || t->is_error;
 }
 
 bool translate_end(struct attempt *a)
@@ -313,7 +345,7 @@ bool translate_end(struct attempt *a)
     struct translation *t = a->translation;
     bool ok = t->decoder.ended || t->decoder.wire->decode_end(&t->decoder);
     note_progress(a);
-    return ok && !t->encoder.bad;
+    return ok && !t->encoder.bad && !t->broken;
 }
 
 /* {"input_tokens": n}: it goes as it came. */
@@ -340,7 +372,7 @@ bool translate_whole(struct attempt *a, struct slice body, struct buf *out)
     if (t->is_error)
         return true;
     if (!ok || t->raw || !t->whole)
-        return ok && !t->encoder.bad;
+        return ok && !t->encoder.bad && !t->broken;
     t->answer.usage = t->decoder.usage;
     if (!llm_collect_end(&t->collector)) {
         out->failed = true;

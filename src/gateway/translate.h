@@ -7,6 +7,13 @@
 #include "llm/dialect.h"
 
 struct attempt;
+struct exchange;
+
+/* What of the answer the client has been told, for the case that it is cut (rescue.h). */
+struct told {
+    unsigned part; /* number of the open text part */
+    bool text_open, reasoning_open, has_calls, has_other;
+};
 
 struct translation {
     struct attempt *attempt;
@@ -16,13 +23,18 @@ struct translation {
     struct llm_sequencer sequencer;
     struct llm_collector collector;
     struct llm_answer answer; /* of whole answers */
+    struct told own, *told;   /* its own, or of the one whose answer it goes on with */
     bool whole;               /* the answer is gathered */
     bool content;             /* the event at hand has some */
+    bool broken;              /* what came does not go on with what the client has */
     bool is_error;            /* the provider says that it failed: `error`, `error_status` */
     struct llm_error error;
     unsigned error_status;
     struct buf body; /* the request as it was written anew; empty when `raw` */
 };
+
+/* The whole request as x->chat, read once for all who ask. */
+enum gw_error translate_read_chat(struct exchange *x);
 
 /* Makes the attempt's request: body and target. Where client and provider speak OpenAI's chat there
  * is no translation (a->translation is NULL). GW_UNSUPPORTED: x->message and x->param say what the

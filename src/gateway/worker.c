@@ -90,19 +90,26 @@ uint32_t worker_label_id(struct worker *w, struct slice label, bool succeeded)
     return w->labels[at].id;
 }
 
+/* Whoever waits for what the message of a gate says, or NULL: it is gone. An earlier attempt's
+ * place is not the present one's, though it be at the same gate: that one still stands in the
+ * queue. */
+static struct exchange *waits_at_gate(const struct worker *w, const struct mailbox_msg *msg)
+{
+    uint32_t slot = (uint32_t)msg->slot, attempt = (uint32_t)(msg->slot >> 32);
+    struct exchange *x = &w->pages[slot / SLOT_PAGE][slot % SLOT_PAGE];
+    bool waits =
+        x->generation == msg->generation && x->wait == WAIT_PLACE && x->attempt->number == attempt;
+    return waits ? x : NULL;
+}
+
 /* A place at a gate. If whoever waited for it is gone, the place goes back. */
 static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
 {
     struct worker *w = ctx;
     struct gate *gate = msg->ptr;
-    uint32_t slot = (uint32_t)msg->slot, attempt = (uint32_t)(msg->slot >> 32);
-    struct exchange *x = &w->pages[slot / SLOT_PAGE][slot % SLOT_PAGE];
+    struct exchange *x = waits_at_gate(w, msg);
     (void)loop;
-    /* An earlier attempt's place is not the present one's, though it be at the same gate: that one
-     * still stands in the queue. */
-    bool waits =
-        x->generation == msg->generation && x->wait == WAIT_PLACE && x->attempt->number == attempt;
-    if (waits) {
+    if (x != NULL) {
         x->attempt->holds_place = true;
         exchange_wake(x, WAIT_PLACE);
     } else {
@@ -110,6 +117,18 @@ static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void 
         metric_count(w->metrics, MP_LATE_GRANTS, 1);
     }
     gate_unref(gate);
+}
+
+/* Its place in the queue has gone to another one, or its time is up. */
+static void on_shed(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
+{
+    struct exchange *x = waits_at_gate(ctx, msg);
+    (void)loop;
+    if (x != NULL) {
+        attempt_shed(x->attempt);
+        exchange_wake(x, WAIT_PLACE);
+    }
+    gate_unref(msg->ptr);
 }
 
 static void on_snapshot(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
@@ -153,6 +172,15 @@ static bool cancel_one(struct worker *w)
         return true;
     }
     return false;
+}
+
+/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
+uint64_t worker_random(struct worker *w)
+{
+    uint64_t z = w->random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
 }
 
 static void on_stop(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)
@@ -217,19 +245,22 @@ static bool worker_init(struct worker *w, struct gateway *g, unsigned index)
     buf_init(&w->line, LINE_BYTES);
     buf_init(&w->fields, LINE_BYTES);
     w->id_random = random_u64();
+    w->random = random_u64();
     w->json = json_parser_new();
     w->json_aside = json_parser_new();
     w->metrics = metric_shard_new();
     w->log = log_ring_new();
     w->limits = limit_pool_new();
+    w->explain = explain_ring_new();
     w->lane = g->config.ledger != NULL ? ledger_lane(g->config.ledger, index) : NULL;
     w->use = use_new(gw_snapshot_ref(g->config.snapshot));
     if (w->json == NULL || w->json_aside == NULL || w->metrics == NULL || w->log == NULL ||
-        w->limits == NULL || w->use == NULL)
+        w->limits == NULL || w->explain == NULL || w->use == NULL)
         return false;
     if (net_loop_init(&w->loop, MAILBOX_SIZE, &g->budget) != 0)
         return false;
     net_loop_on_message(&w->loop, GW_MSG_GRANT, on_grant, w);
+    net_loop_on_message(&w->loop, GW_MSG_SHED, on_shed, w);
     net_loop_on_message(&w->loop, GW_MSG_SNAPSHOT, on_snapshot, w);
     net_loop_on_message(&w->loop, GW_MSG_DRAIN, on_drain, w);
     net_loop_on_message(&w->loop, GW_MSG_STOP, on_stop, w);
@@ -246,6 +277,7 @@ static void worker_done(struct worker *w)
     for (uint32_t i = 0; i < w->pages_n; i++)
         mem_free(w->pages[i]);
     limit_pool_free(w->limits);
+    explain_ring_free(w->explain);
     json_parser_free(w->json);
     json_parser_free(w->json_aside);
     buf_done(&w->out);

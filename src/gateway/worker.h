@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/thread.h"
 #include "exchange.h"
+#include "explain.h"
 #include "gateway/gateway.h"
 #include "llm/aws_sigv4.h"
 #include "observe/log.h"
@@ -15,6 +16,7 @@
 #define GW_MSG_SNAPSHOT (NET_MSG_FREE + 1)
 #define GW_MSG_DRAIN    (NET_MSG_FREE + 2)
 #define GW_MSG_STOP     (NET_MSG_FREE + 3)
+#define GW_MSG_SHED     (NET_MSG_FREE + 4) /* no place at a gate: it is not waited for any more */
 
 /* Exchanges are made in pages and reused, so that late messages find them. */
 #define SLOT_PAGE  64u
@@ -50,6 +52,7 @@ struct worker {
     struct aws_signing_key signing_key;
     struct metric_shard *metrics;
     struct limit_pool *limits;
+    struct explain_ring *explain;
     struct ledger_lane *lane; /* NULL: nothing is written down */
     struct {
         uint64_t hash;
@@ -61,6 +64,7 @@ struct worker {
         uint32_t id;
     } labels[256];                /* metric ids of names that are no alias */
     uint64_t id_random, id_count; /* of request ids */
+    uint64_t random;
     bool draining;
 };
 
@@ -84,6 +88,9 @@ void worker_slot_give(struct worker *w, struct exchange *x);
 /* Counts one more, or one less exchange of `u`; the last one frees a snapshot that was replaced. */
 struct snapshot_use *snapshot_use_ref(struct snapshot_use *u);
 void snapshot_use_unref(struct snapshot_use *u);
+
+/* 64 random bits, not for secrets. */
+uint64_t worker_random(struct worker *w);
 
 /* The metric id of `label`, which is no alias: its own once a request of it has succeeded. */
 uint32_t worker_label_id(struct worker *w, struct slice label, bool succeeded);

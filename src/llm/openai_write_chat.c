@@ -289,6 +289,8 @@ static bool put_assistant(struct llm_writing *w, struct json_writer *j, const st
         put_refusals(j, m->parts);
     if (!put_content(w, j, m->parts) || !put_calls(w, j, m))
         return false;
+    if (w->chat->continues && m->next == NULL && w->provider->prefill == LLM_PREFILL_PREFIX)
+        jw_field_bool(j, "prefix", true);
     jw_close(j, '}');
     return true;
 }
@@ -573,6 +575,20 @@ static bool put_hints(struct llm_writing *w, struct json_writer *j)
     return true;
 }
 
+/* That the last message is to be gone on with, where that has to be said beside it. */
+static void put_prefill(struct llm_writing *w, struct json_writer *j)
+{
+    enum llm_prefill how = w->chat->continues ? w->provider->prefill : LLM_PREFILL_NONE;
+    if (how != LLM_PREFILL_FLAG && how != LLM_PREFILL_NO_THINKING)
+        return;
+    jw_field_bool(j, "add_generation_prompt", false);
+    jw_field_bool(j, "continue_final_message", true);
+    if (how == LLM_PREFILL_NO_THINKING) {
+        jw_key(j, "chat_template_kwargs");
+        jw_raw(j, SLICE("{\"enable_thinking\":false}"));
+    }
+}
+
 bool openai_write_chat(struct llm_writing *w)
 {
     struct json_writer j = json_writer(w->out);
@@ -581,6 +597,7 @@ bool openai_write_chat(struct llm_writing *w)
     if (!put_messages(w, &j) || !put_tools(w, &j) || !put_sampling(w, &j) || !put_reasoning(w, &j))
         return false;
     put_format(&j, w->chat);
+    put_prefill(w, &j);
     if (!put_hints(w, &j))
         return false;
     if (w->chat->stream) {

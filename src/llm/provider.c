@@ -31,6 +31,7 @@ static const struct llm_provider providers[] = {
         .base_url = "https://api.anthropic.com/v1",
         .key_env = "ANTHROPIC_API_KEY",
         .auth = LLM_AUTH_X_API_KEY,
+        .prefill = LLM_PREFILL_CLAUDE,
         .models_path = "/models",
         .about = "Anthropic",
     },
@@ -61,6 +62,7 @@ static const struct llm_provider providers[] = {
         .type = "bedrock",
         .wire = &converse_wire,
         .auth = LLM_AUTH_AWS,
+        .prefill = LLM_PREFILL_CLAUDE,
         .key_env = "AWS_BEARER_TOKEN_BEDROCK",
         .about = "AWS Bedrock (Converse)",
         .aws_service = "bedrock",
@@ -113,13 +115,16 @@ static const struct llm_provider providers[] = {
     },
     /* mistralai 3.7.0 (Python SDK): random_seed, max_tokens, no stream_options, no developer;
      * tool_choice "required" is known beside "any". Unknown members are a 422 extra_forbidden:
-     * stream_options in avante.nvim#2347, max_completion_tokens in eca#231. */
+     * stream_options in avante.nvim#2347, max_completion_tokens in eca#231. A last message of the
+     * assistant's without `prefix` is a 400: langchain#28846, 2024-12; the answer repeats it:
+     * SillyTavern#2557, 2024-07. */
     {
         .type = "mistral",
         .base_url = "https://api.mistral.ai/v1",
         .key_env = "MISTRAL_API_KEY",
         .quirks =
             QUIRK_NO_STREAM_OPTIONS | QUIRK_MAX_TOKENS | QUIRK_NO_DEVELOPER | QUIRK_RANDOM_SEED,
+        .prefill = LLM_PREFILL_PREFIX,
         .models_path = "/models",
         .about = "Mistral AI",
     },
@@ -180,22 +185,27 @@ static const struct llm_provider providers[] = {
         .models_path = "/models",
         .about = "Text Generation Inference",
     },
-    /* Templates without developer failed until vllm#43590 (2026). */
+    /* Templates without developer failed until vllm#43590 (2026). continue_final_message, which
+     * add_generation_prompt excludes: vllm#8942, 2024-10. */
     {
         .type = "vllm",
         .base_url = "http://127.0.0.1:8000/v1",
         .key_env = "VLLM_API_KEY",
         .auth = LLM_AUTH_NONE_OK,
         .quirks = TEMPLATED,
+        .prefill = LLM_PREFILL_FLAG,
         .models_path = "/models",
         .about = "vLLM",
     },
-    /* Drops developer messages where the template has no such role: sglang#40082, 2026-09. */
+    /* Drops developer messages where the template has no such role: sglang#40082, 2026-09.
+     * continue_final_message: sglang#4226, 2025-03; entrypoints/openai/serving_chat.py puts the
+     * last message, which has to be a string, behind the rendered prompt. */
     {
         .type = "sglang",
         .base_url = "http://127.0.0.1:30000/v1",
         .auth = LLM_AUTH_NONE_OK,
         .quirks = TEMPLATED,
+        .prefill = LLM_PREFILL_FLAG,
         .models_path = "/models",
         .about = "SGLang",
     },
@@ -209,13 +219,17 @@ static const struct llm_provider providers[] = {
         .models_path = "/models",
         .about = "Ollama",
     },
-    /* Maps developer itself since llama.cpp#20215 (2026-03); max_completion_tokens is read. */
+    /* Maps developer itself since llama.cpp#20215 (2026-03); max_completion_tokens is read. A last
+     * message of the assistant's is gone on with since llama.cpp#13174 (2025-04) unless
+     * --no-prefill-assistant is given (#13608), since #23012 (2026-05) also then if the request
+     * says continue_final_message; with thinking on it was a 400 (#15404, 2025-08) until #22727. */
     {
         .type = "llama-server",
         .base_url = "http://127.0.0.1:8080/v1",
         .key_env = "LLAMA_API_KEY",
         .auth = LLM_AUTH_NONE_OK,
         .quirks = TEMPLATED,
+        .prefill = LLM_PREFILL_NO_THINKING,
         .models_path = "/models",
         .about = "llama.cpp's server",
     },
@@ -294,6 +308,7 @@ static const struct {
          .type = "vertex",
          .wire = &anthropic_wire,
          .auth = LLM_AUTH_GOOGLE_TOKEN,
+         .prefill = LLM_PREFILL_CLAUDE,
          .quirks = QUIRK_RAW_PREDICT,
      }},
     {"openapi",
@@ -307,6 +322,7 @@ static const struct {
          .type = "sagemaker",
          .wire = &tgi_wire,
          .auth = LLM_AUTH_AWS,
+         .prefill = LLM_PREFILL_PLAIN,
          .quirks = QUIRK_SAGEMAKER,
          .aws_service = "sagemaker",
      }},

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/permits.h"
 
 #define SHARDS_MAX      300
 #define COLLECTORS_MAX  16
@@ -34,6 +35,7 @@ static unsigned label_values(enum metric_label l)
     case LABEL_TYPE: return METRIC_TOKEN_TYPES_N;
     case LABEL_OUTCOME: return METRIC_OUTCOMES_N;
     case LABEL_LIMIT: return METRIC_LIMITS_N;
+    case LABEL_CLASS: return PERMIT_CLASSES_N;
     default: return 1;
     }
 }
@@ -116,9 +118,9 @@ enum metric_status metric_status_of(unsigned status)
 
 static const char *label_name(enum metric_label l)
 {
-    static const char *const names[] = {NULL,      "status", "type",    "outcome",
-                                        "limit",   "worker", "engine",  "listen",
-                                        "version", "scope",  "use_case"};
+    static const char *const names[] = {NULL,       "status", "type",   "outcome", "limit",
+                                        "worker",   "engine", "listen", "version", "scope",
+                                        "use_case", "class",  "target", "model"};
     return names[l];
 }
 
@@ -132,11 +134,15 @@ static const char *label_value(enum metric_label l, unsigned sub)
     static const char *const outcomes[] = {METRIC_OUTCOMES(X)};
     static const char *const limits[] = {METRIC_LIMITS(X)};
 #undef X
+#define X(id, name, share) name,
+    static const char *const classes[] = {PERMIT_CLASSES(X)};
+#undef X
     switch (l) {
     case LABEL_STATUS: return statuses[sub];
     case LABEL_TYPE: return types[sub];
     case LABEL_OUTCOME: return outcomes[sub];
     case LABEL_LIMIT: return limits[sub];
+    case LABEL_CLASS: return sub < PERMIT_CLASSES_N ? classes[sub] : "";
     default: return "";
     }
 }

@@ -59,15 +59,15 @@ def tight_budget(exchanges):
     return max(1.0, round(exchanges * 0.07 * 0.5 * mean_tokens * 2500 / 1e9, 2))
 
 
-def plain_config(port, mock_port, folder):
-    """Without keys' owners, limits and prices, for what knows none of them."""
+def plain_config(port, mock_port, folder, more=""):
+    """Without keys' owners, limits and prices, for what knows none of them. `more`: of each provider."""
     lines = [f"listen: 127.0.0.1:{port}", f"data: {folder}/data", f"workers: {WORKERS}",
              "trusted_proxies: [127.0.0.1/32]", f"log: {{access: {folder}/access.log}}", "auth: keys",
              "providers:"]
     for provider, wire in PROVIDERS.items():
         kind, base = {"openai": ("openai-compatible", "/v1"), "anthropic": ("anthropic", "/v1"),
                       "gemini": ("gemini", "/v1beta")}[wire]
-        lines.append(f'  {provider}: {{type: {kind}, url: "http://127.0.0.1:{mock_port}{base}", api_key: x}}')
+        lines.append(f'  {provider}: {{type: {kind}, url: "http://127.0.0.1:{mock_port}{base}", api_key: x{more}}}')
     lines.append("models:")
     for model, targets in MODELS.items():
         uses = ", ".join(f"{{use: {target}}}" for target in targets)
@@ -93,9 +93,11 @@ def full_keys(exchanges):
 
 
 def config(port, admin_port, mock_port, folder, exchanges, ledger=True):
-    lines = plain_config(port, mock_port, folder)
     if not ledger:
-        return "\n".join(lines + plain_keys()) + "\n"
+        return "\n".join(plain_config(port, mock_port, folder) + plain_keys()) + "\n"
+    lines = plain_config(port, mock_port, folder, ", governance: {data_class: internal}")
+    # Faults are played for each exchange by itself: none makes a target rest.
+    lines.append("health: {failures: 0, error_share: 0, slow_factor: 0, cool_down: 0s, denied: 0s, probe: 0}")
     lines += full_keys(exchanges)
     lines += [f"admin: 127.0.0.1:{admin_port}",
               f"organisations: {{acme: {{limits: {{{WIDE}}}}}}}",

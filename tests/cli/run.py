@@ -14,8 +14,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "shared")]
 import cases  # noqa: E402
 import harness  # noqa: E402
 
-MODULES = ("serve_cases", "check_cases", "pull_cases", "pull_resume_cases", "chat_cases",
-           "chat_terminal_cases", "doctor_cases", "prices_cases", "usage_cases", "import_cases")
+MODULES = ("serve_cases", "check_cases", "fire_cases", "pull_cases", "pull_resume_cases",
+           "chat_cases", "chat_terminal_cases", "doctor_cases", "prices_cases", "usage_cases", "explain_cases", "import_cases")
 
 
 def arguments():

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -90,18 +91,34 @@ class Scrape:
         return wrong
 
 
+def shed_one(weir, up, ca):
+    """A request that finds the only place taken by another one, and no queue."""
+    before, up.hold = up.streams, True
+    first = threading.Thread(target=chat, args=(("localhost", weir.port), "narrow"),
+                             kwargs={"tls": ca.client(), "stream": True})
+    first.start()
+    harness.until("the place is taken", lambda: up.streams > before)
+    status = chat(("localhost", weir.port), "narrow", tls=ca.client()).status
+    up.hold = False
+    up.go.set()
+    first.join()
+    assert status == 503, status
+
+
 @functools.cache
 def scrape():
-    """From a gateway with TLS, an engine, a stream, a fallback and a refusal behind it."""
+    """From a gateway with TLS, an engine, a stream, a fallback, a refusal, a full queue and a last resort behind it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-deploy-"))
     up, ca = harness.Upstream(), harness.Authority(folder)
     cert, key = ca.issue("front")
+    more = ("providers:\n  gone: {type: vllm, url: \"http://127.0.0.1:1/v1\"}\n"
+            f"  narrow: {{type: vllm, url: \"{up.url}\", max_inflight: 1, queue: 0}}\n")
     text = (f"listen: [{{address: '127.0.0.1:{{port}}', tls: {{cert: {cert}, key: {key}}}}}]\n"
-            + basic(up).split("\n", 1)[1].replace("providers:\n", "providers:\n  gone: {type: vllm, url: "
-                                                  "\"http://127.0.0.1:1/v1\"}\n")
+            + basic(up).split("\n", 1)[1].replace("providers:\n", more)
             + f"engines: {{e: {{model: {ENGINE_STUB}, binary: {ENGINE_STUB}}}}}\n"
             + "models:\n  f: {targets: [gone/m], fallback: [up/m]}\n"
-            "  tight: {targets: [up/m], limits: {requests_per_minute: 1, budget: {day: 1}}}\n")
+            "  tight: {targets: [up/m], limits: {requests_per_minute: 1, budget: {day: 1}}}\n"
+            "  narrow: {targets: [narrow/m]}\n  lost: {targets: [gone/m], last_resort: Later.}\n")
     try:
         with Weir(text) as weir:
             for model in ("m", "e", "f"):
@@ -110,6 +127,8 @@ def scrape():
                     assert answer.status == 200, answer
             limited = [chat(("localhost", weir.port), "tight", tls=ca.client()).status for _ in range(2)]
             assert limited == [200, 429], limited
+            assert chat(("localhost", weir.port), "lost", tls=ca.client()).status == 200
+            shed_one(weir, up, ca)
             harness.until("all is counted", lambda: weir.metric("weir_exchanges_open") == 0
                           and weir.metric('llm_requests_total{model="f",status="200"}') == 2)
             return Scrape(ask(weir.data / "admin.sock", path="/metrics").body.decode())

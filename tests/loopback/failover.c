@@ -239,7 +239,7 @@ TEST(full_queue)
     CHECK_EQ_I64(calls_open(w->loop), 2);
     answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
     check_stream_complete(one_more, CHAT_ANSWER);
-    CHECK(log_attempt_is(0, "house/m0", "queue_full") && log_attempt_is(2, "alpha/m2", "ok"));
+    CHECK(log_attempts() == 1 && log_attempt_is(0, "alpha/m2", "ok")); /* the full ones are last */
     client_free(one_more);
     for (int i = 0; i < 3; i++) { /* first come, first served */
         CHECK_EQ_I64(calls_open(w->loop), 1);
@@ -287,13 +287,14 @@ TEST(engine_starts_or_fails)
 TEST(grant_of_an_earlier_attempt)
 {
     struct world *w = world_new(NULL);
-    struct net_stream *holder = ask(w, "house", 0), *s = ask(w, "house-twice", 0);
+    struct net_stream *holder = ask(w, "house", 0), *s = ask(w, "house-five", 0);
     struct call *c = call_last_open(w->loop);
     w->loop->now_ns += 30 * NS_PER_S;
     struct net_stream *other = ask(w, "house", 0);
-    w->loop->now_ns += 30 * NS_PER_S;
+    w->loop->now_ns += 30 * NS_PER_S - 1;
     answer_json(c, 200, SLICE(CHAT_ANSWER)); /* which posts the grant */
     client_free(holder);
+    w->loop->now_ns += 1;
     timers_run(&w->loop->timers, w->loop->now_ns); /* but its time is up before that comes */
     CHECK_EQ_I64(w->house->permits.waiting_n, 2);
     loop_turn(w->loop);

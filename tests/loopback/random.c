@@ -1,10 +1,13 @@
 /* Seeded random interleavings of everything that can happen to a gateway: clients come, send their
  * bodies in any pieces, are slow, leave; upstreams answer well and badly, in any pieces; clocks,
- * reloads, gates, children, jobs. After each step the counts have to agree, and at the end nothing
- * is left. WEIR_SEEDS says how many seeds are played, WEIR_SEED plays only that one. */
+ * reloads, gates, children, jobs; with second attempts, rescue, retries, health, keys of all
+ * classes and texts of last resort as the seed has it. After each step the counts have to agree,
+ * and at the end nothing is left. WEIR_SEEDS says how many seeds are played, WEIR_SEED plays only
+ * that one. */
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "world.h"
 
 #define SEEDS        500
@@ -48,6 +51,20 @@ static uint64_t chance(struct play *p, uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
+/* What the seed's gateway does beside the usual; a bit each. */
+enum {
+    DOES_HEDGE = 1,
+    DOES_RESCUE = 2,
+    DOES_RETRY = 4,
+    DOES_WATCH = 8,
+    DOES_LAST = 16,
+    HAS_CLASSES = 32,
+    HAS_KEYS = 64,
+    DOES_ALL = 127
+};
+static unsigned manner;
+static bool hurried; /* its limits are short */
+
 #define PICK(p, list) ((list)[chance((p), ARRAY_LEN(list))])
 
 /* --- clients */
@@ -75,11 +92,16 @@ static void client_comes(struct play *p)
     static const char *const asked[] = {"/v1/chat/completions", "/v1/chat/completions",
                                         "/v1/messages"};
     static const enum http_method methods[] = {HTTP_POST, HTTP_GET, HTTP_HEAD, HTTP_DELETE};
+    static const char *const keys[] = {"Authorization: Bearer sk-low\n",
+                                       "Authorization: Bearer sk-normal\n",
+                                       "Authorization: Bearer sk-high\n"};
     struct visitor *v = &p->visitors[chance(p, CLIENTS_MAX)];
     bool asks = chance(p, 4) > 0;
     struct client_request r = {.method = asks ? HTTP_POST : PICK(p, methods),
                                .path = asks ? PICK(p, asked) : PICK(p, paths),
-                               .fields = chance(p, 4) ? NULL : "x-api-key: sk-mine\n",
+                               .fields = manner & HAS_CLASSES && chance(p, 20) > 0 ? PICK(p, keys)
+                                         : chance(p, 4) > 0                        ? NULL
+                                                            : "x-api-key: sk-mine\n",
                                .content_length = -1,
                                .gone_at = chance(p, 30) == 0,
                                .sync_body = chance(p, 2)};
@@ -145,6 +167,9 @@ static void client_leaves(struct play *p)
 
 /* --- upstreams */
 
+#define EV_OTHER_TEXT EV_CHOICES "{\"index\":0,\"delta\":{\"content\":\"and so on\"}}]}\n\n"
+#define EV_SPACE      EV_CHOICES "{\"index\":0,\"delta\":{\"content\":\" \"}}]}\n\n"
+
 /* Anthropic's events, mostly in their order. */
 static void write_messages(struct play *p, struct script *sc)
 {
@@ -159,15 +184,33 @@ static void write_messages(struct play *p, struct script *sc)
     }
 }
 
+/* An answer as it should be, or the beginning of one. */
+static void write_answer(struct play *p, struct script *sc)
+{
+    char event[128];
+    text_add(&sc->body, SLICE(EV_ROLE));
+    for (uint64_t n = 1 + chance(p, 5); n > 0; n--) {
+        snprintf(event, sizeof event,
+                 EV_CHOICES "{\"index\":0,\"delta\":{\"content\":\"%c%u \"}}]}\n\n",
+                 (char)('a' + chance(p, 26)), (unsigned)chance(p, 1000));
+        text_add(&sc->body, slice_str(event));
+    }
+    sc->ending = chance(p, 2) == 0;
+    if (chance(p, 2) == 0)
+        text_add(&sc->body, SLICE(EV_FINISH EV_USAGE EV_DONE));
+}
+
 static void write_script(struct play *p, struct script *sc)
 {
-    static const char *const events[] = {EV_ROLE,  EV_TEXT, EV_TEXT,      EV_FINISH,
-                                         EV_USAGE, EV_TEXT, ": ping\n\n", "data: \n\n"};
+    static const char *const events[] = {EV_ROLE,  EV_TEXT,  EV_OTHER_TEXT, EV_FINISH,
+                                         EV_USAGE, EV_SPACE, ": ping\n\n",  "data: \n\n"};
     static const char *const endings[] = {EV_DONE, EV_DONE,         EV_DONE,  EV_FINISH EV_DONE,
                                           "",      EV_DONE EV_JUNK, EV_ERROR, EV_JUNK};
     sc->ending = (unsigned)chance(p, 6);
-    switch (chance(p, 5)) {
+    switch (chance(p, 7)) {
     case 0: text_add(&sc->body, SLICE(CHAT_ANSWER)); break;
+    case 2:
+    case 3: write_answer(p, sc); break;
     case 1: text_add(&sc->body, SLICE("{\"error\":{\"message\":\"no\"}}")); break;
     default:
         for (uint64_t n = chance(p, 9); n > 0; n--)
@@ -283,6 +326,55 @@ static void time_passes(struct play *p)
     }
 }
 
+/* More than one key, each with a health of its own. */
+static void give_keys(struct gw_snapshot *s, struct gw_provider *p)
+{
+    static const char *const labels[] = {"random#1", "random#2"};
+    p->keys_n = ARRAY_LEN(labels);
+    p->keys = mem_must(arena_zalloc(&s->arena, p->keys_n * sizeof *p->keys));
+    for (size_t i = 0; i < p->keys_n; i++) {
+        p->keys[i].fields = SLICE("Authorization: Bearer one-of-two\r\n");
+        p->keys[i].live = mem_must(target_live_get(slice_str(labels[i])));
+    }
+}
+
+static void vary_model(struct gw_model *m, size_t i)
+{
+    if (manner & DOES_WATCH)
+        snapshot_watch(m);
+    if (manner & DOES_HEDGE) {
+        snapshot_watch(m);
+        m->hedge_after_ns = i % 3 == 0 ? 1 : (int64_t)i * NS_PER_S;
+        m->hedge_percent = 100;
+    }
+    m->rescue = manner & DOES_RESCUE ? RESCUE_CONTINUE : RESCUE_OFF;
+    m->first_token_adaptive = manner & DOES_WATCH && i % 2;
+    if (manner & DOES_LAST && i % 2)
+        m->last_resort = SLICE("{\"sorry\":true}");
+}
+
+static void vary(struct gw_snapshot *s)
+{
+    for (size_t i = 0; i < s->models_n; i++)
+        vary_model(&s->model_list[i], i);
+    if (manner & DOES_RETRY)
+        s->retry = (struct gw_retry){.attempts = ATTEMPTS_MAX,
+                                     .same_target = 2,
+                                     .backoff_ns = NS_PER_S,
+                                     .max_backoff_ns = 2 * NS_PER_S,
+                                     .percent = 50,
+                                     .per_second = 1};
+    if (manner & DOES_RESCUE) /* which are given the text so far */
+        snapshot_provider(s, BETA)->row = snapshot_provider(s, GAMMA)->row =
+            llm_provider_find(SLICE("vllm"));
+    if (manner & HAS_KEYS)
+        give_keys(s, snapshot_provider(s, ALPHA));
+    s->auth_keys = manner & HAS_CLASSES;
+    snapshot_add_key(s, "low", PRIORITY_LOW);
+    snapshot_add_key(s, "normal", PRIORITY_NORMAL);
+    snapshot_add_key(s, "high", PRIORITY_HIGH);
+}
+
 static void short_limits(struct gw_snapshot *s)
 {
     for (unsigned i = 0; i < PROVIDERS_N; i++) {
@@ -292,6 +384,13 @@ static void short_limits(struct gw_snapshot *s)
     s->limits.commit_hold_ns = 0;
     s->limits.event_bytes = 200;
     s->limits.answer_bytes = 200;
+}
+
+static void as_seeded(struct gw_snapshot *s)
+{
+    if (hurried)
+        short_limits(s);
+    vary(s);
 }
 
 static void gates_move(struct play *p)
@@ -361,6 +460,14 @@ static void check_step(struct play *p)
     CHECK(w->house->permits.waiting_n >= 0);
 }
 
+static void reload(struct play *p)
+{
+    hurried = chance(p, 2);
+    if (chance(p, 3) == 0)
+        manner = (unsigned)chance(p, DOES_ALL + 1);
+    world_reload(p->w, as_seeded);
+}
+
 static void step(struct play *p)
 {
     uint64_t n = chance(p, 100);
@@ -379,7 +486,7 @@ static void step(struct play *p)
     else if (n < 91)
         loop_turn(p->w->loop);
     else if (n < 93)
-        world_reload(p->w, chance(p, 2) ? short_limits : NULL);
+        reload(p);
     else if (n < 95)
         gates_move(p);
     else if (n < 98)
@@ -425,11 +532,25 @@ static void leave(struct play *p)
         text_done(&p->script[i].body);
 }
 
+/* What has happened at least once in all seeds. */
+static int64_t hedges, rescues, retries_refused, last_resorts;
+
+static void count_events(void)
+{
+    hedges += metric_plain_value(MP_HEDGES);
+    rescues += metric_plain_value(MP_RESCUES);
+    retries_refused += metric_plain_value(MP_RETRIES_REFUSED);
+    last_resorts += world_gauge("weir_last_resort_total");
+}
+
 static void play_seed(uint64_t seed)
 {
     static struct play p;
     bool books = seed % 8 == 0; /* they take time */
-    p = (struct play){.random = seed, .w = books ? world_new_books(NULL, 4096) : world_new(NULL)};
+    p = (struct play){.random = seed};
+    hurried = false;
+    manner = seed % 4 == 0 ? 0 : (unsigned)chance(&p, DOES_ALL + 1); /* some are as usual */
+    p.w = books ? world_new_books(as_seeded, 4096) : world_new(as_seeded);
     playing = &p;
     for (p.step = 0; p.step < STEPS; p.step++) {
         check_note("WEIR_SEED=%llu, step %u", (unsigned long long)seed, p.step);
@@ -437,6 +558,7 @@ static void play_seed(uint64_t seed)
     }
     check_note("WEIR_SEED=%llu, the end", (unsigned long long)seed);
     leave(&p);
+    count_events();
     CHECK(!books || world_rows_lost(p.w) == 0);
     world_free(p.w);
     check_note("%s", "");
@@ -455,8 +577,11 @@ TEST(interleavings)
 {
     uint64_t one = number_of("WEIR_SEED", 0);
     uint64_t n = number_of("WEIR_SEEDS", SEEDS);
-    for (uint64_t seed = 1; seed <= n && one == 0; seed++)
-        play_seed(seed);
-    if (one != 0)
+    if (one != 0) {
         play_seed(one);
+        return;
+    }
+    for (uint64_t seed = 1; seed <= n; seed++)
+        play_seed(seed);
+    CHECK(n < SEEDS || (hedges > 0 && rescues > 0 && retries_refused > 0 && last_resorts > 0));
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "world.h"
 
 #define WORKERS  4
@@ -20,6 +21,8 @@ struct driver {
     uint64_t random;
     struct net_stream *clients[CLIENTS];
     unsigned made, answered, failed, timed_out, full, gone;
+    unsigned answered_as[PERMIT_CLASSES_N]; /* of those answered, by the priority of their key */
+    enum gw_priority as[CLIENTS];
     bool resting;
 };
 
@@ -44,7 +47,7 @@ static void look_at(struct driver *d, struct net_stream **s)
     if ((*s)->state == CLIENT_GONE)
         d->gone++;
     else if ((*s)->status == 200 && slice_eq(body, SLICE(CHAT_ANSWER)))
-        d->answered++;
+        d->answered++, d->answered_as[d->as[s - d->clients]]++;
     else if ((*s)->status == 502 && memmem(body.p, body.n, "upstream_reset", 14) != NULL)
         d->failed++;
     else if ((*s)->status == 503 && memmem(body.p, body.n, "queue_full", 10) != NULL)
@@ -63,12 +66,19 @@ static void comes(struct driver *d, struct net_loop *loop, struct net_stream **s
         "{\"model\":\"house\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         "{\"model\":\"house-twice\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        "{\"model\":\"two\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
     };
+    static const char *const keys[] = {[PRIORITY_LOW] = "Authorization: Bearer sk-low\n",
+                                       [PRIORITY_NORMAL] = "Authorization: Bearer sk-normal\n",
+                                       [PRIORITY_HIGH] = "Authorization: Bearer sk-high\n"};
     const char *body = bodies[chance(d, ARRAY_LEN(bodies))];
+    enum gw_priority as = (enum gw_priority)chance(d, ARRAY_LEN(keys));
     struct client_request r = {.method = HTTP_POST,
                                .path = "/v1/chat/completions",
+                               .fields = keys[as],
                                .content_length = (int64_t)strlen(body)};
     d->made++;
+    d->as[s - d->clients] = as;
     *s = client_new(loop, &r);
     client_body(*s, slice_str(body), true);
 }
@@ -126,8 +136,24 @@ static void work(struct net_loop *loop)
         rest(d, loop);
 }
 
+/* The workers share what is known of the targets, and the budget of second attempts. */
+static void share(struct gw_model *m)
+{
+    m->live = mem_must(model_live_get(m->name, false));
+    for (size_t i = 0; i < m->targets_n; i++)
+        m->targets[i].live = mem_must(target_live_get(m->targets[i].label));
+    m->hedge_after_ns = 100 * NS_PER_US;
+    m->hedge_percent = 50;
+}
+
 static void short_queues(struct gw_snapshot *s)
 {
+    share(snapshot_model(s, "two"));
+    share(snapshot_model(s, "house-twice"));
+    s->auth_keys = true;
+    snapshot_add_key(s, "low", PRIORITY_LOW);
+    snapshot_add_key(s, "normal", PRIORITY_NORMAL);
+    snapshot_add_key(s, "high", PRIORITY_HIGH);
     snapshot_provider(s, HOUSE)->timeouts.ns[TIMEOUT_QUEUE] = QUEUE_NS;
     snapshot_provider(s, TINY)->timeouts.ns[TIMEOUT_QUEUE] = QUEUE_NS;
 }
@@ -196,6 +222,8 @@ TEST(places_of_a_gate)
         CHECK(clock_mono_ns() - start < PATIENCE);
     }
     int64_t late = metric_plain_value(MP_LATE_GRANTS);
+    int64_t shed_low = world_metric("weir_shed_total", "class=\"low\"");
+    int64_t shed_high = world_metric("weir_shed_total", "class=\"high\"");
     world_stop(w);
     settle_accounts(w, sum_of(offsetof(struct driver, made)));
     unsigned answered = sum_of(offsetof(struct driver, answered));
@@ -203,6 +231,11 @@ TEST(places_of_a_gate)
     unsigned full = sum_of(offsetof(struct driver, full));
     printf("%u answered, %u timed out, %u found the queue full; %lld late grants\n", answered,
            timed_out, full, (long long)late);
+    unsigned low = sum_of(offsetof(struct driver, answered_as[PRIORITY_LOW]));
+    unsigned high = sum_of(offsetof(struct driver, answered_as[PRIORITY_HIGH]));
+    printf("%u of low and %u of high priority were answered; %lld and %lld times shed\n", low, high,
+           (long long)shed_low, (long long)shed_high);
+    CHECK(low > 0 && high > 0 && shed_low > shed_high);
     CHECK(late >= LATE && answered > 0 && timed_out > 0 && full > 0); /* else nothing was tested */
     world_free(w);
 }

@@ -245,7 +245,9 @@ TEST(queue)
     CHECK_EQ_I64(w->house->permits.waiting_n, 0);
     CHECK_EQ_I64(calls_made(w->loop), 1);
     client_free(s);
-    s = ask(w, "house-twice", 0);
+    CHECK(permits_try(&w->tiny->permits)); /* full ones come last */
+    s = ask(w, "house-tiny", 0);
+    permits_give(&w->tiny->permits);
     for (int i = 0; i < 22; i++) {
         loop_advance(w->loop, S);
         call_phase(c, LEASE_HEAD);
@@ -254,7 +256,7 @@ TEST(queue)
     answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER));
     check_stream_complete(s, CHAT_ANSWER);
     CHECK(log_attempt_is(0, "house/m0", "queue_timeout") &&
-          log_attempt_is(1, "house/m1", "queue_timeout") && log_attempt_is(2, "alpha/m2", "ok"));
+          log_attempt_is(1, "house/m1", "queue_timeout") && log_attempt_is(2, "tiny/m2", "ok"));
     answer_json(c, 200, SLICE(CHAT_ANSWER));
     client_free(first);
     client_free(s);

@@ -14,7 +14,7 @@ static struct call *open_call(struct world *w)
 static void head(struct world *w, unsigned status, const char *fields, int64_t length)
 {
     struct call *c = open_call(w);
-    if (c != NULL)
+    if (c != NULL && c->lease->phase < LEASE_BODY)
         call_head(c, status, fields, length);
 }
 
@@ -299,6 +299,99 @@ static struct net_stream *play_google(struct world *w)
     return s;
 }
 
+#define EV_MORE EV_CHOICES "{\"index\":0,\"delta\":{\"content\":\" and \\u00fcber\"}}]}\n\n"
+
+/* A stream that breaks off and goes on from another target. */
+static void go_on(struct world *w)
+{
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_TEXT EV_MORE));
+    fail(w);
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_CHOICES "{\"index\":0,\"delta\":{\"content\":\" \\\"it\"}}]}\n\n"));
+    piece(w, SLICE(EV_TEXT EV_MORE EV_FINISH EV_USAGE EV_DONE));
+    end(w);
+}
+
+static struct net_stream *play_rescue(struct world *w)
+{
+    struct net_stream *s = ask(w, "four", ASK_STREAM | ASK_USAGE);
+    go_on(w);
+    return s;
+}
+
+static struct net_stream *play_rescue_of_messages(struct world *w)
+{
+    static const char body[] = "{\"model\":\"four\",\"max_tokens\":99,\"stream\":true,"
+                               "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+    struct net_stream *s = ask_path(w, HTTP_POST, "/v1/messages", NULL, SLICE(body));
+    go_on(w);
+    return s;
+}
+
+/* The continuation starts over: the client gets the first one's error. */
+static struct net_stream *play_wrong_rescue(struct world *w)
+{
+    struct net_stream *s = ask(w, "four", ASK_STREAM);
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_TEXT EV_MORE EV_ERROR));
+    head(w, 200, SSE_HEAD, -1);
+    piece(w, SLICE(EV_ROLE EV_TEXT EV_MORE EV_MORE EV_FINISH EV_DONE));
+    return s;
+}
+
+/* The second of two is first. */
+static struct net_stream *play_hedge(struct world *w)
+{
+    struct net_stream *s = ask(w, "five", ASK_STREAM);
+    struct call *first = open_call(w);
+    if (first != NULL)
+        call_head(first, 200, SSE_HEAD, -1);
+    loop_advance(w->loop, NS_PER_S);
+    head(w, 200, SSE_HEAD, -1);
+    struct call *c = open_call(w);
+    bool second = c != NULL && c->upstream == w->up[CLAUDE];
+    piece(w, second ? SLICE(AV_START AV_BLOCK AV_TEXT) : SLICE(EV_ROLE EV_TEXT));
+    piece(w, second ? SLICE(AV_BLOCK_STOP AV_DELTA AV_STOP) : SLICE(EV_FINISH EV_DONE));
+    end(w);
+    while (open_call(w) != NULL)
+        fail(w);
+    return s;
+}
+
+static struct net_stream *play_retry(struct world *w)
+{
+    struct net_stream *s = ask(w, "azure", 0);
+    fail(w);
+    loop_advance(w->loop, NS_PER_S);
+    head(w, 200, JSON_HEAD, -1);
+    piece(w, SLICE(CHAT_ANSWER));
+    end(w);
+    return s;
+}
+
+static void fail_twice(struct world *w)
+{
+    fail(w);
+    loop_advance(w->loop, NS_PER_S);
+    fail(w);
+}
+
+static struct net_stream *play_last_resort(struct world *w)
+{
+    struct net_stream *s = ask(w, "gemini", ASK_STREAM);
+    fail_twice(w);
+    return s;
+}
+
+static struct net_stream *play_last_resort_whole(struct world *w)
+{
+    struct net_stream *s =
+        ask_path(w, HTTP_POST, "/v1/messages", NULL, messages_body("gemini", false));
+    fail_twice(w);
+    return s;
+}
+
 /* Heads of all lengths, so that whatever is copied into the exchange's arena is at some time the
  * first that does not fit any more. */
 static size_t padding;
@@ -401,6 +494,13 @@ static const struct {
     {"responses", play_responses, 200},
     {"job", play_job, 200},
     {"google", play_google, 200},
+    {"rescue", play_rescue, 200},
+    {"rescue, messages", play_rescue_of_messages, 200},
+    {"rescue that is none", play_wrong_rescue, 200},
+    {"hedge", play_hedge, 200},
+    {"retry", play_retry, 200},
+    {"last resort", play_last_resort, 200},
+    {"last resort, whole", play_last_resort_whole, 200},
     {"long head", play_long_head, 200},
     {"long head, passed", play_long_pass, 200},
     {"children", play_children, 200},
@@ -413,6 +513,24 @@ static void allow_origin(struct gw_snapshot *s)
     s->cors_origins = mem_must(arena_new(&s->arena, struct slice));
     s->cors_origins[0] = SLICE("https://x");
     s->cors_n = 1;
+}
+
+/* What the plays ask of their aliases beside the usual. */
+static void prepare(struct gw_snapshot *s)
+{
+    allow_origin(s);
+    struct gw_model *four = snapshot_model(s, "four"), *five = snapshot_model(s, "five");
+    snapshot_retarget(four, s, (const int[]){ALPHA, HOUSE}, 2);
+    four->rescue = RESCUE_CONTINUE;
+    snapshot_retarget(five, s, (const int[]){ALPHA, CLAUDE}, 2);
+    snapshot_watch(five);
+    five->hedge_after_ns = NS_PER_S;
+    five->hedge_percent = 100;
+    snapshot_model(s, "gemini")->last_resort = SLICE("Sorry. \xC3\x9C");
+    s->retry = (struct gw_retry){.attempts = ATTEMPTS_MAX,
+                                 .same_target = 1,
+                                 .backoff_ns = NS_PER_S,
+                                 .max_backoff_ns = NS_PER_S};
 }
 
 /* Memory that the worker keeps for later must be asked for anew in each round. */
@@ -488,7 +606,7 @@ TEST(every_allocation_fails_once)
     int64_t rounds = 0;
     check_needs_torture();
     for (size_t i = 0; i < PADDED; i++) {
-        struct world *w = world_new(allow_origin);
+        struct world *w = world_new(prepare);
         int64_t n = rounds_of(w, i);
         CHECK(n > 3);
         rounds += n;
@@ -501,7 +619,7 @@ TEST(every_allocation_fails_once)
 TEST(every_piece_of_the_arena)
 {
     check_needs_torture();
-    struct world *w = world_new(allow_origin);
+    struct world *w = world_new(prepare);
     for (padding = 100; padding < 4300; padding += 40) {
         for (size_t i = PADDED; i < ARRAY_LEN(plays); i++)
             rounds_of(w, i);

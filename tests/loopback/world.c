@@ -42,6 +42,7 @@ static const struct {
     {"five", {ALPHA, BETA, GAMMA, DELTA, ALPHA, -1}},
     {"house", {HOUSE, -1}},
     {"house-twice", {HOUSE, HOUSE, ALPHA, -1}},
+    {"house-tiny", {HOUSE, HOUSE, TINY, -1}},
     {"house-five", {HOUSE, HOUSE, HOUSE, HOUSE, HOUSE, -1}},
     {"tiny", {TINY, -1}},
     {"own", {OWN, -1}},
@@ -93,6 +94,34 @@ static void fill_provider(struct world *w, struct gw_snapshot *s, unsigned i)
     ASSERT(strmap_add(&s->providers, p->name, p));
 }
 
+void snapshot_retarget(struct gw_model *m, struct gw_snapshot *s, const int *providers, size_t n)
+{
+    m->targets = of_arena(s, n * sizeof *m->targets);
+    for (m->targets_n = 0; m->targets_n < n; m->targets_n++) {
+        struct gw_target *t = &m->targets[m->targets_n];
+        t->provider = &s->provider_list[providers[m->targets_n]];
+        t->model = arena_printf(&s->arena, "m%zu", m->targets_n);
+        t->label = arena_printf(&s->arena, "%.*s/m%zu", SLICE_ARG(t->provider->name), m->targets_n);
+    }
+}
+
+struct gw_model *snapshot_model(struct gw_snapshot *s, const char *name)
+{
+    for (size_t i = 0; i < s->models_n; i++) {
+        if (slice_is(s->model_list[i].name, name))
+            return &s->model_list[i];
+    }
+    return NULL;
+}
+
+void snapshot_watch(struct gw_model *m)
+{
+    m->live = mem_must(model_live_get(m->name, false));
+    m->live->retries = m->live->hedges = (struct retry_budget){0};
+    for (size_t i = 0; i < m->targets_n; i++)
+        m->targets[i].live = mem_must(target_live_get(m->targets[i].label));
+}
+
 /* Every alias counts what its requests hold, so that whatever they fail to give back is seen. */
 static void fill_model(struct world *w, struct gw_snapshot *s, unsigned i)
 {
@@ -101,13 +130,10 @@ static void fill_model(struct world *w, struct gw_snapshot *s, unsigned i)
     m->scope = (struct gw_scope){.name = m->name, .kind = SCOPE_MODEL, .set = limit_set_none};
     m->scope.live = mem_must(limit_scope_get(w->limits, SCOPE_MODEL, m->name));
     m->metric_id = metric_model_id(m->name);
-    m->targets = of_arena(s, ARRAY_LEN(model_rows[i].targets) * sizeof *m->targets);
-    for (; model_rows[i].targets[m->targets_n] >= 0; m->targets_n++) {
-        struct gw_target *t = &m->targets[m->targets_n];
-        t->provider = &s->provider_list[model_rows[i].targets[m->targets_n]];
-        t->model = arena_printf(&s->arena, "m%zu", m->targets_n);
-        t->label = arena_printf(&s->arena, "%.*s/m%zu", SLICE_ARG(t->provider->name), m->targets_n);
-    }
+    size_t n = 0;
+    while (model_rows[i].targets[n] >= 0)
+        n++;
+    snapshot_retarget(m, s, model_rows[i].targets, n);
     ASSERT(strmap_add(&s->models, m->name, m));
 }
 
@@ -134,11 +160,26 @@ static void fill_rest(struct gw_snapshot *s)
                                    .event_bytes = 65536,
                                    .commit_hold_ns = 10 * NS_PER_S,
                                    .comment_ns = 5 * NS_PER_S};
+    s->retry = (struct gw_retry){.attempts = ATTEMPTS_MAX};
+    s->max_ejected = 50;
 }
 
 struct gw_provider *snapshot_provider(struct gw_snapshot *s, unsigned i)
 {
     return &s->provider_list[i];
+}
+
+struct gw_key *snapshot_add_key(struct gw_snapshot *s, const char *name, enum gw_priority priority)
+{
+    struct gw_key *k = of_arena(s, sizeof *k);
+    uint8_t digest[SHA256_BYTES];
+    *k = (struct gw_key){.scope = {.name = slice_str(name), .kind = SCOPE_KEY},
+                         .rules.retention_days = -1,
+                         .priority = priority,
+                         .max_tokens = LIMIT_NONE};
+    ASSERT(hash_sha256(arena_printf(&s->arena, "sk-%s", name), digest));
+    ASSERT(gw_key_ring_put(s->keys, digest, k, 0));
+    return k;
 }
 
 static struct gw_snapshot *snapshot_new(struct world *w, snapshot_edit_fn *edit)
@@ -183,6 +224,13 @@ static struct ledger *open_books(struct world *w, uint32_t rows)
     return l;
 }
 
+static void forget(void *ctx, struct slice label, struct target_live *t)
+{
+    (void)ctx;
+    (void)label;
+    target_live_reset(t);
+}
+
 static struct world *world_make(snapshot_edit_fn *edit, unsigned workers, uint32_t rows)
 {
     static const int fds[] = {-1};
@@ -196,6 +244,7 @@ static struct world *world_make(snapshot_edit_fn *edit, unsigned workers, uint32
     w->tiny = gate_of_its_own("tiny");
     gate_set_limits(w->house, 1, 2);
     gate_set_state(w->tiny, GATE_OPEN, 1, 2);
+    target_live_each(forget, NULL); /* what earlier tests did to them */
     w->limits = mem_must(limit_registry_new(100));
     if (rows > 0) {
         snprintf(w->folder, sizeof w->folder, "%s/weir-books-XXXXXX",

@@ -44,10 +44,11 @@ struct world {
 };
 
 /* Aliases: one to five (so many targets, ALPHA to DELTA and ALPHA again), house, house-twice (both
- * targets at HOUSE, then ALPHA), house-five, tiny (an engine), own, mistral, modal, claude, gemini,
- * replicate, azure; `claude-first` is CLAUDE and then ALPHA, `claude-last` the other way round,
- * `wires` ALPHA, CLAUDE and GEMINI; `both` is a bare name of two providers. Passed through:
- * /v1/audio/... to ALPHA, /v1/files to BETA. The key of `keys` is "sk-good". */
+ * targets at HOUSE, then ALPHA), house-tiny (the same, then TINY), house-five, tiny (an engine),
+ * own, mistral, modal, claude, gemini, replicate, azure; `claude-first` is CLAUDE and then ALPHA,
+ * `claude-last` the other way round, `wires` ALPHA, CLAUDE and GEMINI; `both` is a bare name of two
+ * providers. Passed through: /v1/audio/... to ALPHA, /v1/files to BETA. The key of `keys` is
+ * "sk-good". */
 struct world *world_new(snapshot_edit_fn *edit);
 /* The same with a ledger that has room for `rows`, a power of two, and writes none of them down
  * before world_free, which checks that no attempt was left open in it. */
@@ -74,6 +75,13 @@ int64_t world_gauge(const char *name);
 int64_t world_metric(const char *name, const char *label);
 
 struct gw_provider *snapshot_provider(struct gw_snapshot *s, unsigned i);
+struct gw_model *snapshot_model(struct gw_snapshot *s, const char *name);
+/* Its targets are these, at most six, under the names that they have in every alias. */
+void snapshot_retarget(struct gw_model *m, struct gw_snapshot *s, const int *providers, size_t n);
+/* From here on all targets of the alias have their health, and it has its budgets, as new. */
+void snapshot_watch(struct gw_model *m);
+/* A further key, "sk-" and its name, that may do everything. Only counts with auth_keys. */
+struct gw_key *snapshot_add_key(struct gw_snapshot *s, const char *name, enum gw_priority priority);
 
 /* A request with its whole body. Fields as in struct client_request, or NULL. */
 #define ASK_STREAM 1u

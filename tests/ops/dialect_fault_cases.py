@@ -583,9 +583,10 @@ class DialectFault(Case):
         for name in faults:
             for at, wire in enumerate(wires):
                 other = wires[(at + 1) % len(wires)]
-                models += (f"  {wire}.{name}: {{targets: ['{wire}/{ROWS[wire].model}--{name}', "
-                           f"'{other}/{ROWS[other].model}--good']}}\n")
-                cells += [Cell(client, wire, STREAM, name, f"{wire}.{name}") for client in CLIENTS]
+                for client in CLIENTS:  # each has a target of its own, which nobody has found failing before
+                    models += (f"  {wire}.{name}.{client}: {{targets: ['{wire}/{ROWS[wire].model}-{client}--{name}', "
+                               f"'{other}/{ROWS[other].model}--good']}}\n")
+                    cells.append(Cell(client, wire, STREAM, name, f"{wire}.{name}.{client}"))
         played = self.play(provider.config() + models, cells, play_second)
         self.judge(played, lambda cell: Wanted(200, "complete", used=TOLD, whole=True))
 

@@ -201,11 +201,11 @@ def chunk(delta=None, finish=None):
 
 
 class Server:
-    """Listens on 127.0.0.1 and runs `serve(sock, peer)` in a thread for each connection."""
+    """Listens on this machine and runs `serve(sock, peer)` in a thread for each connection."""
 
-    def __init__(self, serve, tls=None, port=0):
+    def __init__(self, serve, tls=None, port=0, host="127.0.0.1"):
         self.serve_one, self.tls, self.failures, self.open = serve, tls, [], set()
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        self.listener = socket.create_server((host, port), backlog=512)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -20,7 +20,7 @@ import cases  # noqa: E402
 import harness  # noqa: E402
 
 MODULES = ("listen_cases", "life_cases", "log_cases", "reload_cases", "admin_cases", "key_cases", "limit_cases", "egress_cases",
-           "admission_cases", "usage_cases", "credential_cases", "dialect_fault_cases", "job_cases")
+           "admission_cases", "usage_cases", "explain_cases", "targets_cases", "credential_cases", "dialect_fault_cases", "job_cases")
 
 
 def arguments():

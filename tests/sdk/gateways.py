@@ -14,9 +14,11 @@ UPSTREAM_KEY = "sk-of-the-upstream"
 CLIENT_KEY = "wk-sdk-0123456789abcdef"
 
 # Keys, several providers: what a team runs. `brief` is the same upstream with short limits. The
-# aliases of RETRIES have three targets that the mock counts as one model.
+# aliases of RETRIES have three targets that the mock counts as one model. Neither gateway goes round
+# its targets again: what the SDKs do by themselves is to be seen.
 TEAM = """
 listen: 127.0.0.1:{weir}
+retry: {{same_target: 0}}
 auth: keys
 keys: {{sdk: {{secret: {client_key}}}}}
 data: {folder}/data
@@ -48,6 +50,7 @@ data: {folder}/data
 log: {{access: stdout}}
 forward: {{request: [x-stainless-retry-count]}}
 server: {{commit_hold: 200ms}}
+retry: {{same_target: 0}}
 providers:
   openai: {{type: openai, url: "http://127.0.0.1:{mock}/v1", api_key: {upstream_key}}}
 """

@@ -99,7 +99,10 @@ TRANSLATED = {"translate_event": ("stream_event", 3.0, "us"), "translate_300k": 
 LIMITED = {"json_1k": 5.0, "stream_event": None}
 LIMITED_WORKERS = 3.0
 WORKER_THREADS = "weir-worker"
-OTHER_ROWS = ["limits", "translate_event", "translate_300k", "latency", "idle", "idle_tls", "start", "size"]
+# Rows of `routing`: one of fifty targets chosen by these strategies, and the bar over a single one.
+ROUTED = ["ordered", "weighted", "latency", "sticky", "prefix"]
+ROUTED_BAR = 2.0
+OTHER_ROWS = ["limits", "routing", "translate_event", "translate_300k", "latency", "idle", "idle_tls", "start", "size"]
 QUICK_ROWS = ["json_1k", "stream_event", "tls_json", "agent300k", "latency", "start", "size"]
 
 
@@ -334,6 +337,27 @@ class Bench:
                 self.rows.append(limited_row(f"limits_{key}_workers", results,
                                              "workers_per_request_us", LIMITED_WORKERS))
 
+    # ---- routing ----
+
+    def routing(self, _):
+        group = CPU_GROUPS["json_1k"]
+        say(f"routing: {group.title}, one of 50 targets, beside a single one")
+        mock = Mock(self.place, False)
+        targets = {}
+        try:
+            targets["one"] = start_weir(self.place, mock, False)
+            for strategy in ROUTED:
+                targets[strategy] = start_weir(self.place, mock, False, strategy=strategy)
+            capacity = self.capacity(targets["one"], mock, group)
+            results = self.rounds(targets, lambda target: self.measure_point(
+                target, mock, group, capacity, "70"))
+        finally:
+            stop_all(targets)
+            mock.stop()
+        for strategy in ROUTED:
+            self.rows.append(above_row(f"routing_{strategy}", results["one"], results[strategy],
+                                       "one target", ROUTED_BAR))
+
     # ---- latency ----
 
     def latency(self, _):
@@ -494,13 +518,18 @@ def translated_row(key, wire, results, bar, unit):
 
 
 def limited_row(name, results, field, bar):
+    return above_row(name, results["plain"], results["limits"], "without limits", bar, field)
+
+
+def above_row(name, less, more, what, bar, field="cpu_per_unit_us"):
+    """What `more` takes above `less`, whose name is `what`."""
     row = Row(name, "us CPU")
-    plain = [run[field] for run in results["plain"]]
-    limited = [run[field] for run in results["limits"]]
-    row.values = {"weir": stats.Estimate(limited)}
-    row.note = f"without limits {stats.Estimate(plain).show()} us"
-    above = stats.difference(limited, plain)
-    row.compared = f"without limits + {above.show()}"
+    plain = [run[field] for run in less]
+    dear = [run[field] for run in more]
+    row.values = {"weir": stats.Estimate(dear)}
+    row.note = f"{what} {stats.Estimate(plain).show()} us"
+    above = stats.difference(dear, plain)
+    row.compared = f"{what} + {above.show()}"
     row.target = f"<= + {bar:g}" if bar is not None else "-"
     row.judge([(above, bar)] if bar is not None else [])
     return row

@@ -269,7 +269,15 @@ EVERYTHING = ["organisations:",
               '  "mock/*": {input: 2.50, output: 10, cached: 1.25}']
 
 
-def weir_config(place, mock, tls, port, folder, wire, everything=False):
+def bench_alias(strategy, everything):
+    """What is asked for: one target, or fifty of them to choose from."""
+    uses = ["{use: mock/bench}"] if strategy is None else [f"{{use: mock/bench{i}}}" for i in range(50)]
+    how = f", strategy: {strategy}" if strategy else ""
+    return (f"  bench: {{targets: [{', '.join(uses)}]{how}"
+            + (f", limits: {ALL_LIMITS}}}" if everything else "}"))
+
+
+def weir_config(place, mock, tls, port, folder, wire, everything=False, strategy=None):
     """The one place that knows how Weir is configured for the measurements."""
     kind, base = WIRES[wire]
     more = ", region: eu-west-1" if kind == "bedrock" else ""
@@ -289,24 +297,25 @@ def weir_config(place, mock, tls, port, folder, wire, everything=False):
               f"  bench: {{secret: {KEY}{owner}}}",
               "providers:",
               f"  mock: {{type: {kind}, url: \"{scheme}://{host}:{mock.port}{base}\", "
-              f"api_key: x{more}}}",
+              f"api_key: x, governance: {{data_class: internal}}{more}}}",
               "models:",
-              "  bench: {targets: [{use: mock/bench}]"
-              + (f", limits: {ALL_LIMITS}}}" if everything else "}")]
+              bench_alias(strategy, everything)]
     lines += EVERYTHING if everything else []
     return "\n".join(lines) + "\n"
 
 
-def start_weir(place, mock, tls, wire="openai", everything=False, binary=None):
-    """`everything`: with every limit and price; `binary`: another build."""
+def start_weir(place, mock, tls, wire="openai", everything=False, binary=None, strategy=None):
+    """`everything`: with every limit and price; `binary`: another build; `strategy`: one of fifty
+    targets is chosen."""
     name = "weir-tls" if tls else "weir" if wire == "openai" else f"weir-{wire}"
     name += "-limits" if everything else ""
+    name += f"-{strategy}" if strategy else ""
     folder = os.path.join(place.folder, name)
     os.makedirs(folder, exist_ok=True)
     port = machine.free_port()
     path = os.path.join(folder, "weir.yaml")
     with open(path, "w") as config:
-        config.write(weir_config(place, mock, tls, port, folder, wire, everything))
+        config.write(weir_config(place, mock, tls, port, folder, wire, everything, strategy))
     context = place.tls_context() if tls else None
     return Proxy(place, name,
                  [binary or place.weir, "serve", "--config", path], port,

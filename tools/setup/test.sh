@@ -42,6 +42,7 @@ suite scenarios python3 tests/scenario/run.py --weir $dev --jobs 3 --slack 3
 suite http-cases python3 tests/http/cases.py --weir $dev
 suite commands python3 tests/cli/run.py --weir $dev
 suite operations python3 tests/ops/run.py --weir $dev --slack 3
+suite routing python3 tests/routing/run.py --weir $dev --slack 3 --quick
 suite books python3 tests/books/run.py --weir $dev --tools build/dev/tests/books --exchanges 20000 --self-check
 suite matrix python3 tests/matrix/run.py --weir $dev --check --slack 3
 suite deploy python3 tests/deploy/run.py --weir $dev
@@ -64,6 +65,7 @@ if wait $engine; then
     WEIR_MODEL=$(tail -n 1 "$out/model.path")
     export WEIR_LLAMA_SERVER WEIR_MODEL
     suite engines python3 tests/engine/run.py --driver build/dev/tests/engine/engine_driver --synth build/dev/tools/gguf/gguf-synth
+    suite prefixes python3 tests/routing/run.py --weir $dev --slack 3 --filter prefix_cases --synth build/dev/tools/gguf/gguf-synth
     suite quickstart python3 tests/sdk/quickstart.py --weir $dev
 else
     echo "FAILED, see $out/engine.log"

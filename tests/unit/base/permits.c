@@ -1,4 +1,5 @@
-/* Permits: order of the queue, changing limits, leaving, and many threads. */
+/* Permits: changing limits, leaving, and many threads. Who comes when: permits_order.c and
+ * permits_model.c. */
 #include "base/permits.h"
 
 #include <pthread.h>
@@ -19,10 +20,8 @@ static void grant(struct permit_waiter *w)
 
 static void guests_init(struct guest *g, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         g[i] = (struct guest){.waiter.grant = grant};
-        list_init(&g[i].waiter.node);
-    }
 }
 
 TEST(first_come_first_served)
@@ -97,17 +96,24 @@ TEST(giving_what_nobody_holds)
 #define ROUNDS  5000
 
 static struct permits shared;
-static _Atomic int inside, most_inside, waited, left;
+static _Atomic int inside, most_inside, waited, left, turned_out, refused;
+static int64_t limit_now; /* of `shared`; the first visitor's */
 
 struct visitor {
     struct permit_waiter waiter;
     pthread_t thread;
-    _Atomic bool granted;
+    unsigned number;
+    _Atomic int answer; /* enum permit_state */
 };
 
 static void wake(struct permit_waiter *w)
 {
-    atomic_store(&container_of(w, struct visitor, waiter)->granted, true);
+    atomic_store(&container_of(w, struct visitor, waiter)->answer, PERMIT_GRANTED);
+}
+
+static void turn_out(struct permit_waiter *w)
+{
+    atomic_store(&container_of(w, struct visitor, waiter)->answer, PERMIT_SHED);
 }
 
 /* Waits for the grant; every seventh visitor leaves at once. True: it holds a permit. */
@@ -118,17 +124,26 @@ static bool wait_for_grant(struct visitor *v, int round)
         left++;
         return false;
     }
-    while (!atomic_load(&v->granted))
+    while (atomic_load(&v->answer) == PERMIT_QUEUED)
         sched_yield();
-    return true;
+    turned_out += atomic_load(&v->answer) == PERMIT_SHED;
+    return atomic_load(&v->answer) == PERMIT_GRANTED;
 }
 
 static void *visit(void *arg)
 {
     struct visitor *v = arg;
     for (int round = 0; round < ROUNDS; round++) {
-        atomic_store(&v->granted, false);
+        atomic_store(&v->answer, PERMIT_QUEUED);
+        v->waiter.class = (enum permit_class)((v->number + (unsigned)round) % PERMIT_CLASSES_N);
+        v->waiter.flow = v->number / 2;
+        v->waiter.weight = v->number;
+        if (v->number == 0 && round % 50 == 0) { /* down and up again, never above LIMIT */
+            limit_now = limit_now == LIMIT ? 1 : LIMIT;
+            permits_set(&shared, limit_now, 2);
+        }
         enum permit_result r = permits_take(&shared, &v->waiter);
+        refused += r == PERMIT_REFUSED;
         if (r == PERMIT_REFUSED || (r == PERMIT_WAITING && !wait_for_grant(v, round)))
             continue;
         int now = ++inside, most = most_inside;
@@ -137,7 +152,7 @@ static void *visit(void *arg)
         if (round % 3 == 0)
             sched_yield();
         inside--;
-        permits_give(&shared);
+        permits_give_held(&shared, 0, 1000);
     }
     return NULL;
 }
@@ -146,15 +161,16 @@ TEST(never_more_than_the_limit)
 {
     struct visitor v[THREADS];
     permits_init(&shared, LIMIT, 2);
+    limit_now = LIMIT;
     for (unsigned i = 0; i < THREADS; i++) {
-        v[i] = (struct visitor){.waiter.grant = wake};
-        list_init(&v[i].waiter.node);
+        v[i] = (struct visitor){.waiter = {.grant = wake, .shed = turn_out}, .number = i};
         CHECK(pthread_create(&v[i].thread, NULL, visit, &v[i]) == 0);
     }
     for (unsigned i = 0; i < THREADS; i++)
         CHECK(pthread_join(v[i].thread, NULL) == 0);
     CHECK(most_inside <= LIMIT && most_inside > 0);
-    CHECK(waited > 0);
+    CHECK(waited > 0 && refused > 0);
+    CHECK_EQ_I64(shared.mean_held_ns, 1000);
     CHECK(shared.held == 0 && shared.waiting_n == 0);
     permits_done(&shared);
 }

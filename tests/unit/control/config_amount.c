@@ -91,9 +91,10 @@ TEST(percent)
 {
     int64_t v = 0;
     CHECK(amount_parse_percent(SLICE("90%"), &v) && v == 90);
+    CHECK(amount_parse_percent(SLICE("0%"), &v) && v == 0);
     CHECK(amount_parse_percent(SLICE("100"), &v) && v == 100);
     CHECK(!amount_parse_percent(SLICE("%"), &v) && !amount_parse_percent(SLICE(""), &v));
-    CHECK(!amount_parse_percent(SLICE("0%"), &v) && !amount_parse_percent(SLICE("-1"), &v));
+    CHECK(!amount_parse_percent(SLICE("-1"), &v) && !amount_parse_percent(SLICE("05%"), &v));
     CHECK(!amount_parse_percent(SLICE("9 %"), &v) && !amount_parse_percent(SLICE("9.5"), &v));
     CHECK(!amount_parse_percent(SLICE("99999999999999999999%"), &v));
     CHECK_EQ_I64(v, 100);

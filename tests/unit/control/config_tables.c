@@ -65,74 +65,90 @@ static void check_example(const char *before, const char *after, const struct co
 
 /* What the examples of keys and their like refer to. */
 #define POLICY                                                                                     \
-    "providers: {openai: {type: openai, governance: {region: eu}}}\n"                              \
+    "providers: {openai: {type: openai, governance: {region: eu, location: on-premise, "           \
+    "retention_days: 0, trains: false, data_class: internal}}}\n"                                  \
     "engines: {small: {model: x}}\nmodels: {chat: {targets: [openai/x]}}\n"                        \
     "organisations: {acme: {}}\nplans: {free: {limits: {concurrency: 5}}, premium: {}}\n"
 #define TEAM "teams: {search: {}}\nuse_cases: {summaries: {}}\n"
+#define MODELS                                                                                     \
+    "providers: {anthropic: {type: anthropic, governance: {region: eu}},\n"                        \
+    "            openai: {type: openai, governance: {region: us-east}}}\n"                         \
+    "engines: {smollm2: {model: x}}\n"
 #define RICH "limits: {budget: {month: 10000}}, "
+
+static const struct {
+    const char *section, *before, *after;
+    const char *skip; /* rows that `before` or `after` hold, or that need a partner */
+} sections[] = {
+    {"listen", "keys: {a: {secret: x}}\nlisten: {", "}", "tls"},
+    {"keys", "keys: {a: {", "}}",
+     "team organisation plan limits user_limits at_budget models providers regions networks "
+     "max_tokens expires disabled use_case user may_set priority data_rules"},
+    {"keys", POLICY TEAM "keys: {a: {secret: x, ", "}}", "secret sha256 at_budget"},
+    {"keys", POLICY TEAM "keys: {a: {secret: x, " RICH, "}}", "secret sha256 limits"},
+    {"plans",
+     "providers: {openai: {type: openai, governance: {region: eu}}}\n"
+     "engines: {small: {model: x}}\nmodels: {chat: {targets: [engine/small]}}\nplans: {a: {",
+     "}}", ""},
+    {"organisations", "organisations: {a: {", "}}", "at_budget"},
+    {"organisations",
+     "providers: {openai: {type: openai}}\nmodels: {chat: {targets: [openai/x]}}\n"
+     "organisations: {a: {" RICH,
+     "}}", "limits"},
+    {"teams", POLICY "teams: {a: {", "}}", "at_budget"},
+    {"teams", POLICY "teams: {a: {" RICH, "}}", "limits"},
+    {"use_cases", POLICY "use_cases: {a: {", "}}", "at_budget"},
+    {"use_cases", POLICY "use_cases: {a: {" RICH, "}}", "limits"},
+    {"users", POLICY "users: {", "}", ""},
+    {"prices", POLICY "prices: {\"openai/x\": {input: 1, output: 1, ", "}}", "input output"},
+    {"prices", POLICY "prices: {\"openai/x\": {output: 1, ", "}}",
+     "output cached cache_write request"},
+    {"prices", POLICY "prices: {\"openai/x\": {input: 1, ", "}}",
+     "input cached cache_write request"},
+    {"alerts", "alerts: {", "}", ""},
+    {"ledger", "ledger: {", "}", ""},
+    {"admin", "admin: {", "}", "token tls"},
+    {"log", "log: {", "}", ""},
+    {"egress", "egress: {", "}", "client_cert client_key"},
+    {"cors", "cors: {", "}", ""},
+    {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
+     "type url client_cert client_key replicas" CLOUD_KEYS},
+    {"providers", "providers: {a: {type: vllm, ", "}}",
+     "type api_key api_keys headers models drop_unsupported refuse_unsupported timeouts sni "
+     "ca_file "
+     "client_cert client_key replicas cost_per_hour governance "
+     "proxy" CLOUD_KEYS},
+    {"providers", "providers: {a: {type: bare, cost_per_hour: 1, ", "}}",
+     "type url api_key api_keys headers models drop_unsupported refuse_unsupported timeouts "
+     "sni ca_file "
+     "client_cert client_key cost_per_hour governance proxy" CLOUD_KEYS},
+    {"engines", "engines: {a: {", "}}", "binary args timeouts cost_per_hour"},
+    {"engines", "engines: {a: {model: x, ", "}}", "model"},
+    {"retry", "retry: {", "}", ""},
+    {"health", "health: {", "}", ""},
+    {"models", MODELS "models: {a: {", "}}",
+     "fallback strategy regions session hedge first_token rescue last_resort limits"},
+    {"models", MODELS "models: {a: {targets: [openai/x, engine/smollm2], ", "}}",
+     "targets regions session"},
+    {"models", MODELS "models: {a: {targets: [openai/x, anthropic/x], strategy: region, ", "}}",
+     "targets fallback strategy session hedge first_token rescue last_resort limits"},
+    {"models", MODELS "models: {a: {targets: [openai/x], strategy: sticky, ", "}}",
+     "targets fallback strategy regions hedge first_token rescue last_resort limits"},
+    {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{to: openai, ", "}]", "to"},
+    {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{path: /x, ", "}]", "path"},
+};
 
 TEST(examples_of_sections)
 {
-    static const struct {
-        const char *section, *before, *after;
-        const char *skip; /* rows that `before` or `after` hold, or that need a partner */
-    } rows[] = {
-        {"listen", "keys: {a: {secret: x}}\nlisten: {", "}", "tls"},
-        {"keys", "keys: {a: {", "}}",
-         "team organisation plan limits user_limits at_budget models providers regions networks "
-         "max_tokens expires disabled use_case user may_set priority"},
-        {"keys", POLICY TEAM "keys: {a: {secret: x, ", "}}", "secret sha256 at_budget"},
-        {"keys", POLICY TEAM "keys: {a: {secret: x, " RICH, "}}", "secret sha256 limits"},
-        {"plans",
-         "providers: {openai: {type: openai, governance: {region: eu}}}\n"
-         "engines: {small: {model: x}}\nmodels: {chat: {targets: [openai/x]}}\nplans: {a: {",
-         "}}", ""},
-        {"organisations", "organisations: {a: {", "}}", "at_budget"},
-        {"organisations",
-         "providers: {openai: {type: openai}}\nmodels: {chat: {targets: [openai/x]}}\n"
-         "organisations: {a: {" RICH,
-         "}}", "limits"},
-        {"teams", POLICY "teams: {a: {", "}}", "at_budget"},
-        {"teams", POLICY "teams: {a: {" RICH, "}}", "limits"},
-        {"use_cases", POLICY "use_cases: {a: {", "}}", "at_budget"},
-        {"use_cases", POLICY "use_cases: {a: {" RICH, "}}", "limits"},
-        {"users", POLICY "users: {", "}", ""},
-        {"prices", POLICY "prices: {\"openai/x\": {input: 1, output: 1, ", "}}", "input output"},
-        {"prices", POLICY "prices: {\"openai/x\": {output: 1, ", "}}",
-         "output cached cache_write request"},
-        {"prices", POLICY "prices: {\"openai/x\": {input: 1, ", "}}",
-         "input cached cache_write request"},
-        {"alerts", "alerts: {", "}", ""},
-        {"ledger", "ledger: {", "}", ""},
-        {"admin", "admin: {", "}", "token tls"},
-        {"log", "log: {", "}", ""},
-        {"egress", "egress: {", "}", "client_cert client_key"},
-        {"cors", "cors: {", "}", ""},
-        {"providers", "providers: {a: {type: vllm, url: \"https://x\", ", "}}",
-         "type url client_cert client_key replicas" CLOUD_KEYS},
-        {"providers", "providers: {a: {type: vllm, ", "}}",
-         "type api_key headers models drop_unsupported refuse_unsupported timeouts sni ca_file "
-         "client_cert client_key replicas cost_per_hour governance "
-         "proxy" CLOUD_KEYS},
-        {"providers", "providers: {a: {type: bare, cost_per_hour: 1, ", "}}",
-         "type url api_key headers models drop_unsupported refuse_unsupported timeouts sni ca_file "
-         "client_cert client_key cost_per_hour governance proxy" CLOUD_KEYS},
-        {"engines", "engines: {a: {", "}}", "binary args timeouts cost_per_hour"},
-        {"engines", "engines: {a: {model: x, ", "}}", "model"},
-        {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{to: openai, ", "}]",
-         "to"},
-        {"passthrough", "providers: {openai: {type: openai}}\npassthrough: [{path: /x, ", "}]",
-         "path"},
-    };
     fixture_reset();
     fixture_options.env = any_variable;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
         const struct config_row *section =
-            config_row_find(&config_root, slice_str(rows[i].section));
+            config_row_find(&config_root, slice_str(sections[i].section));
         for (size_t k = 0; k < section->section->rows_n; k++) {
             const struct config_row *row = &section->section->rows[k];
-            if (strstr(rows[i].skip, row->key) == NULL)
-                check_example(rows[i].before, rows[i].after, row);
+            if (strstr(sections[i].skip, row->key) == NULL)
+                check_example(sections[i].before, sections[i].after, row);
         }
     }
 }

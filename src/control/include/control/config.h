@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "policy/limits.h"
+#include "policy/route.h"
 
 /* Where a value stands in the file, from 1 on; line 0: a default or an environment variable. */
 struct config_pos {
@@ -78,6 +79,27 @@ enum config_priority {
     CONFIG_PRIORITY_HIGH
 };
 
+/* Where a provider works on data. */
+enum config_location { CONFIG_LOCATION_UNSET = -1, CONFIG_LOCATION_CLOUD, CONFIG_LOCATION_PREMISE };
+
+/* What the governance of a provider has to say before data may go there. */
+struct config_data_rules {
+    struct config_pos pos;
+    enum config_location location;
+    int64_t retention_days; /* at most; -1: not given */
+    int trains;             /* 0: not at all; -1: not given */
+};
+
+/* What a provider does with data; -1: not said. */
+struct config_governance {
+    struct slice region; /* absent: the cloud's own */
+    enum config_location location;
+    int64_t retention_days;
+    int trains;          /* 0, 1 */
+    int data_class;      /* the highest that may go there, as in struct config_use_case */
+    int64_t reviewed_ns; /* wall clock; 0: not said */
+};
+
 /* What keys and end users get where they have nothing of their own. */
 struct config_plan {
     struct config_pos pos;
@@ -85,6 +107,7 @@ struct config_plan {
     struct config_scope_limits limits; /* of each key or user */
     struct config_scope_limits user_limits;
     struct config_rights rights;
+    struct config_data_rules data_rules;
     int64_t max_tokens; /* of one answer; -1: not given */
     enum config_priority priority;
 };
@@ -119,8 +142,11 @@ struct config_key {
     int64_t expires_ns; /* wall clock; 0: never */
     bool disabled;
     struct slice use_case, user;
-    struct config_list may_set; /* "user", "use_case"; not "user" where `user` is given */
+    struct config_list
+        may_set; /* "user", "use_case", "strategy"; not "user" where `user` is given */
+    struct config_data_rules data_rules;
     enum config_priority priority;
+    int64_t weight;
 };
 
 struct config_use_case {
@@ -130,6 +156,8 @@ struct config_use_case {
     int data_class; /* 0 public, 1 internal, 2 confidential, 3 restricted; -1: not given */
     struct config_scope_limits limits;
     struct config_at_budget at_budget;
+    struct config_data_rules data_rules;
+    struct slice last_resort; /* instead of the alias' */
 };
 
 /* End users of keys that say nothing about them. */
@@ -202,19 +230,21 @@ struct config_provider {
     struct config_pos pos, type_pos, url_pos;
     struct slice name, type, url;
     struct config_cloud cloud;
-    struct slice api_key;      /* secret; "client": the client's own credential goes upstream */
-    struct config_map headers; /* added to every request; values are secret */
+    struct slice api_key;        /* secret; "client": the client's own credential goes upstream */
+    struct config_list api_keys; /* secrets, several instead of `api_key` */
+    struct config_map headers;   /* added to every request; values are secret */
     struct config_list models; /* names this provider is known to have, for bare-name resolution */
     struct config_list drop_unsupported, refuse_unsupported; /* features, by name */
     struct config_timeouts timeouts;
     struct slice sni; /* TLS server name when it differs from the URL's host */
     struct slice ca_file, client_cert, client_key, proxy; /* instead of egress' */
     int64_t max_connections;                              /* process-wide; 0: no cap */
-    int64_t max_inflight;         /* requests at once, process-wide; 0: no cap */
-    int64_t queue;                /* requests that may wait for a place; 0 without max_inflight */
-    int64_t cost_per_hour;        /* of one replica, in nano-dollars; -1: it is paid by use */
-    int64_t replicas;             /* 1 or more where cost_per_hour is given, else -1 */
-    struct slice governed_region; /* governance.region */
+    int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
+    bool adaptive_inflight;
+    int64_t queue;         /* requests that may wait for a place; 0 without max_inflight */
+    int64_t cost_per_hour; /* of one replica, in nano-dollars; -1: it is paid by use */
+    int64_t replicas;      /* 1 or more where cost_per_hour is given, else -1 */
+    struct config_governance governance;
 };
 
 struct config_engine {
@@ -233,16 +263,61 @@ struct config_engine {
 };
 
 struct config_target {
-    struct config_pos pos;
-    struct slice use; /* provider/model or engine/name */
+    struct config_pos pos, use_pos;
+    struct slice use; /* provider/model, engine/name, or another alias */
+    bool is_alias;    /* as the checks found */
+    int64_t weight;   /* -1: not given, as the others */
+    int64_t quality;
+    int64_t max_complexity; /* 0 to 100 */
+    int64_t context;        /* tokens */
 };
 
-struct config_model {
+/* A target that an alias comes to once others have been replaced by theirs. */
+struct config_route {
+    const struct config_target *target;
+    double weight;
+    bool fallback;
+};
+
+struct config_hedge {
     struct config_pos pos;
+    struct slice after; /* "p95" or a duration; absent: no hedging */
+    int64_t after_ns;   /* -1: the target's 95% */
+    int64_t percent;    /* of its requests */
+};
+
+enum config_first_token { FIRST_TOKEN_FIXED, FIRST_TOKEN_ADAPTIVE };
+enum config_rescue { CONFIG_RESCUE_OFF, CONFIG_RESCUE_CONTINUE };
+
+struct config_model {
+    struct config_pos pos, strategy_pos;
     struct slice name;
-    struct config_target *targets, *fallback; /* tried in this order */
+    struct config_target *targets, *fallback; /* as they are written */
     size_t targets_n, fallback_n;
+    struct config_route *route; /* what they come to: at most ROUTE_CANDIDATES_MAX */
+    size_t route_n;
+    enum route_strategy strategy;
+    struct config_list regions; /* patterns of places, '*' at the end */
+    struct slice session;       /* header */
+    struct config_hedge hedge;
+    enum config_first_token first_token;
+    enum config_rescue rescue;
+    struct slice last_resort;
     struct config_scope_limits limits;
+};
+
+/* What is tried again. */
+struct config_retry {
+    int64_t attempts;    /* in all */
+    int64_t same_target; /* rounds after the first one */
+    int64_t backoff_ns, max_backoff_ns;
+    int64_t percent;    /* of the requests */
+    int64_t per_second; /* and so many beside */
+};
+
+struct config_health {
+    struct health_settings settings;
+    int64_t probe_ns; /* 0: no probes */
 };
 
 /* A path of a provider that is handed through as it is. */
@@ -308,7 +383,9 @@ struct config {
     struct config_limits limits;
     struct config_server server;
     struct config_timeouts timeouts; /* defaults for every target */
-    bool providers_from_env;         /* those of the environment are among `providers` */
+    struct config_retry retry;
+    struct config_health health;
+    bool providers_from_env; /* those of the environment are among `providers` */
     struct config_provider *providers;
     size_t providers_n;
     struct config_engine *engines;

@@ -48,6 +48,7 @@
       "This Content-Encoding is not supported; gzip and zstd are.")                                \
     X(BODY_UNPACK, 400, T_REQUEST, "invalid_encoding", NO, "The request body does not unpack.")    \
     X(CLIENT_GONE, 499, T_REQUEST, "client_closed_request", NO, "The client closed the request.")  \
+    X(HEDGED, 499, T_SERVER, "hedged", NO, "Another attempt answered first.")                      \
     X(INTERNAL, 500, T_SERVER, "internal_error", NO, "Something went wrong inside the gateway.")   \
     X(NO_MEMORY, 503, T_SERVER, "out_of_memory", NO, "The gateway is out of memory.")              \
     X(BODY_MEMORY, 503, T_SERVER, "overloaded", NO,                                                \
@@ -58,6 +59,8 @@
     X(QUEUE_TIMEOUT, 503, T_SERVER, "queue_timeout", YES,                                          \
       "The request waited too long for a place at this model.")                                    \
     X(ENGINE_FAILED, 503, T_SERVER, "engine_unavailable", YES, "The local engine does not run.")   \
+    X(NO_TARGET, 503, T_SERVER, "no_target", NO,                                                   \
+      "No target of this model takes requests at the moment.")                                     \
     X(UPSTREAM_DNS, 502, T_SERVER, "upstream_dns", YES,                                            \
       "The name of the upstream could not be resolved.")                                           \
     X(UPSTREAM_CONNECT, 502, T_SERVER, "upstream_connect", YES,                                    \

@@ -19,9 +19,26 @@ struct gw_scope {
     uint32_t ledger_id;
 };
 
+/* What a provider does with data, and what a request's owner demands of it. */
+enum gw_location { LOCATION_ANY, LOCATION_CLOUD, LOCATION_ON_PREMISE };
+struct gw_governance {
+    enum gw_location location; /* ANY: not said */
+    int64_t retention_days;    /* -1: not said */
+    int trains;                /* 1, 0; -1: not said */
+    int data_class;            /* the highest that may go there; -1: not said */
+};
+struct gw_data_rules {
+    enum gw_location location; /* ANY: no matter */
+    int64_t retention_days;    /* at most; -1: no matter */
+    bool no_training;
+};
+
 struct gw_use_case {
     struct gw_scope scope;
     struct slice owner, data_class;
+    int data_level; /* of its data_class: 0 public to 3 restricted; -1: not given */
+    struct gw_data_rules rules;
+    struct slice last_resort; /* instead of the alias', or empty */
 };
 
 enum gw_priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH };
@@ -33,8 +50,10 @@ struct gw_key {
     const struct limit_set *user_set;   /* limits of each end user; NULL: none */
     const struct gw_use_case *use_case; /* what its requests are for; NULL: none */
     struct slice user;                  /* all its requests are of this user, or empty */
-    bool may_set_user, may_set_use_case;
+    bool may_set_user, may_set_use_case, may_set_strategy;
+    struct gw_data_rules rules;
     enum gw_priority priority;
+    unsigned weight;    /* in queues, against other keys of its priority; 0 counts as 1 */
     int64_t max_tokens; /* most output that a request may ask for; LIMIT_NONE */
     struct slice *models, *providers, *regions; /* patterns, '*' at the end; none: all */
     size_t models_n, providers_n, regions_n;
@@ -69,6 +88,11 @@ const struct gw_key *gw_key_ring_find(struct gw_key_ring *r, const uint8_t diges
 /* What stands there, expired or disabled as it may be; NULL: nothing. Control thread. */
 const struct gw_key *gw_key_ring_peek(const struct gw_key_ring *r,
                                       const uint8_t digest[SHA256_BYTES]);
+
+/* May data go there, by the rules and with that level of its class (-1: not given)? What demands
+ * something is not met by a provider that says nothing of it; the lowest level demands nothing. */
+bool gw_governance_fits(const struct gw_governance *g, const struct gw_data_rules *rules,
+                        int data_level);
 
 /* Does one of the patterns fit? None at all fit everything. */
 bool gw_allows(const struct slice *patterns, size_t n, struct slice name);

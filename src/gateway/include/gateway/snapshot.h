@@ -16,7 +16,9 @@
 #include "net/upstream.h"
 #include "policy/estimate.h"
 #include "policy/hardware.h"
+#include "policy/model_live.h"
 #include "policy/price.h"
+#include "policy/route.h"
 
 /* Limits of an attempt's phases in nanoseconds; 0: none. X(id, configuration key, default, what) */
 #define GW_TIMEOUTS(X)                                                                             \
@@ -38,6 +40,12 @@ struct gw_timeouts {
     int64_t ns[TIMEOUTS_N];
 };
 
+/* One of a provider's credentials, where it has several. */
+struct gw_provider_key {
+    struct slice fields;      /* header lines instead of the provider's own; in the secret box */
+    struct target_live *live; /* "provider#1", "provider#2" */
+};
+
 /* A provider or an engine. */
 struct gw_provider {
     struct slice name;
@@ -45,6 +53,7 @@ struct gw_provider {
     struct upstream *upstream; /* a reference */
     struct gate *gate;         /* a reference */
     bool gated;                /* requests have to pass the gate */
+    bool self_hosted;          /* paid whether it is used or not */
     bool engine;
     bool client_key; /* the client's own credential goes upstream */
     struct slice base_path;
@@ -52,6 +61,9 @@ struct gw_provider {
     struct slice fields; /* complete lines for every request; in the snapshot's secret box */
     struct gw_credential *credential; /* a reference, or NULL: fixed fields */
     struct slice region, api_version;
+    struct gw_provider_key *keys; /* NULL: `fields` has the only one */
+    size_t keys_n;
+    struct gw_governance governance;
     struct slice place; /* region that keys may be bound to: governance's, else its own */
     int64_t hour_nano;  /* what an hour of its hardware costs; 0: it is paid by use */
     const struct price *price_own; /* configured for all of its models, or NULL */
@@ -71,21 +83,45 @@ struct gw_target {
     const struct price *price; /* NULL: not known */
     struct estimate *estimate; /* registry */
     uint32_t ledger_id;        /* of the model there */
+    struct target_live *live;  /* registry, or NULL */
+    uint64_t id;               /* of the label */
+    double weight, quality, max_complexity;
+    int64_t context; /* tokens of prompt and answer; 0: not known */
+    int region;      /* position of its provider's in the alias' list; -1 */
+    bool fallback;
 };
+
+enum gw_rescue { RESCUE_OFF, RESCUE_CONTINUE };
 
 /* What a client may ask for: an alias, or an engine by its name. */
 struct gw_model {
     struct slice name;
     uint32_t metric_id;
     struct gw_scope scope;
-    struct gw_target *targets; /* in order of preference */
-    size_t targets_n;
+    struct gw_target *targets; /* as configured, fallbacks behind; aliases replaced by theirs */
+    size_t targets_n;          /* at most ROUTE_CANDIDATES_MAX */
+    struct model_live *live;   /* registry, or NULL */
+    enum route_strategy strategy;
+    struct slice session;   /* header that names a session, lower case, or empty */
+    int64_t hedge_after_ns; /* 0: no hedging; -1: the target's 95% */
+    unsigned hedge_percent; /* of its requests */
+    bool first_token_adaptive;
+    enum gw_rescue rescue;
+    struct slice last_resort; /* text, or empty */
 };
 
 struct gw_passthrough {
     struct slice path; /* without the final asterisk */
     bool prefix;
     struct gw_provider *provider;
+};
+
+/* What is tried again, and how often. */
+struct gw_retry {
+    unsigned attempts;    /* in all, 1 to ATTEMPTS_MAX */
+    unsigned same_target; /* rounds after the first one, where no other target is left */
+    int64_t backoff_ns, max_backoff_ns;
+    unsigned percent, per_second; /* of the budget */
 };
 
 struct gw_limits {
@@ -120,6 +156,8 @@ struct gw_snapshot {
     struct gw_provider *provider_list;
     struct gw_passthrough *passthrough;
     size_t models_n, providers_n, passthrough_n;
+    struct slice *session_headers; /* that some alias goes by, lower case */
+    size_t session_headers_n;
     struct slice *expose; /* patterns of "provider/model" that may be asked for; '*' at the end */
     size_t expose_n;
     struct llm_model_row *model_rows; /* what can be asked for, as GET /v1/models lists it */
@@ -127,6 +165,10 @@ struct gw_snapshot {
     struct slice models_json; /* that answer for whoever may ask for all of it */
     int64_t created_s;        /* Unix time of the snapshot */
     struct gw_limits limits;
+    struct gw_retry retry;
+    struct health_settings health;
+    unsigned max_ejected; /* percent; as in `health` */
+    int64_t probe_ns;     /* between probes; 0: none */
     struct net_server_limits server;
     struct tls_server_context **tls; /* by listener; NULL: plain */
     size_t tls_n;
@@ -144,8 +186,9 @@ struct gw_snapshot *gw_snapshot_ref(struct gw_snapshot *s);
 /* Frees the snapshot and drops its references to upstreams, gates and certificates. */
 void gw_snapshot_unref(struct gw_snapshot *s);
 
-/* Fills in what `t` is known to cost and what its answers are like, from its provider, label and
- * model: overrides of the configuration go before the price table. */
+/* Fills in what `t` is known to cost, what its answers are like and how it fares, from its
+ * provider, label and model: overrides of the configuration go before the price table. What an
+ * alias says of its targets gets its defaults. */
 void gw_target_complete(const struct gw_snapshot *s, struct gw_target *t);
 
 /* May clients ask for that model of that provider by name? */

@@ -240,6 +240,7 @@ struct llm_chat {
     struct slice metadata_json; /* an object of strings, without the user */
     int store;                  /* 0, 1; -1: not said */
     bool stream, wants_usage;
+    bool continues; /* the last message, the assistant's, is an answer to be gone on with */
     struct llm_word *unknown; /* names of members that the model has no place for */
 };
 

@@ -36,6 +36,17 @@ enum llm_auth {
     LLM_AUTH_GOOGLE_TOKEN, /* Google's OAuth token, fetched */
 };
 
+/* What a request has to say so that an answer that the assistant has begun is gone on with, rather
+ * than followed by another. Only what is known of all servers of that type. */
+enum llm_prefill {
+    LLM_PREFILL_NONE,
+    LLM_PREFILL_PLAIN,       /* nothing but the last message */
+    LLM_PREFILL_CLAUDE,      /* the same, but only some models do: anthropic_model_traits */
+    LLM_PREFILL_FLAG,        /* continue_final_message, and no add_generation_prompt */
+    LLM_PREFILL_NO_THINKING, /* the same, and enable_thinking false in chat_template_kwargs */
+    LLM_PREFILL_PREFIX,      /* `prefix` in the message; the answer may repeat it */
+};
+
 struct llm_wire;
 
 struct llm_provider {
@@ -49,6 +60,7 @@ struct llm_provider {
                                 NULL: none */
     const char *about;       /* one line for the documentation */
     const char *aws_service; /* that its requests are signed for, or NULL */
+    enum llm_prefill prefill;
 };
 
 /* The header that carries a key, and what stands before the key in its value. */

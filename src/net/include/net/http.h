@@ -55,6 +55,8 @@
     X(X_CLIENT_REQUEST_ID, "x-client-request-id")                                                  \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
     X(X_GOOG_API_KEY, "x-goog-api-key")                                                            \
+    X(X_WEIR_PRIORITY, "x-weir-priority")                                                          \
+    X(X_WEIR_SESSION, "x-weir-session")                                                            \
     X(X_WEIR_USER, "x-weir-user")                                                                  \
     X(X_WEIR_USE_CASE, "x-weir-use-case")                                                          \
     X(X_REQUEST_ID, "x-request-id")

@@ -34,7 +34,7 @@ enum metric_token_type {
 #define METRIC_OUTCOMES(X)                                                                         \
     X(OK, "ok") X(CLIENT_GONE, "client_gone") X(CONNECT, "connect") X(TIMEOUT, "timeout")          \
     X(CUT, "cut") X(BAD_ANSWER, "bad_answer") X(REFUSED, "refused")                                \
-    X(RATE_LIMITED, "rate_limited") X(SERVER_ERROR, "server_error")
+    X(RATE_LIMITED, "rate_limited") X(SERVER_ERROR, "server_error") X(HEDGED, "hedged")
 /* clang-format on */
 enum metric_outcome {
 #define X(id, name) OUTCOME_##id,
@@ -75,6 +75,9 @@ enum metric_label {
     LABEL_VERSION,
     LABEL_SCOPE,
     LABEL_USE_CASE, /* beside the model */
+    LABEL_CLASS,    /* enum permit_class */
+    LABEL_TARGET,   /* of an alias */
+    LABEL_MODEL,    /* an alias, of rows that are not counted by model */
 };
 
 #define METRIC_BUCKETS 16 /* bounds of every histogram; +Inf comes on top */
@@ -93,9 +96,13 @@ enum metric_label {
       "Mean time between content events of a stream, one value for each stream")                   \
     X(INFLIGHT, "llm_inflight", GAUGE, NONE, 1, "Requests being served")                           \
     X(QUEUED, "llm_queue_depth", GAUGE, NONE, 1, "Requests waiting for a place at their target")   \
+    X(SHED, "weir_shed_total", COUNTER, CLASS, 1,                                                  \
+      "Attempts turned away because the queue of their target was full, by priority")              \
     X(ATTEMPTS, "weir_attempts_total", COUNTER, OUTCOME, 1, "Attempts at upstreams by outcome")    \
     X(FALLBACKS, "weir_fallbacks_total", COUNTER, NONE, 1,                                         \
       "Requests that were answered by another target than their first")                            \
+    X(LAST_RESORT, "weir_last_resort_total", COUNTER, NONE, 1,                                     \
+      "Requests that got the configured text because every target had failed")                     \
     X(LIMITED, "weir_limit_refusals_total", COUNTER, LIMIT, 1,                                     \
       "Requests refused by a limit, by its kind")                                                  \
     X(RESERVED, "weir_reserved_tokens_total", COUNTER, NONE, 1,                                    \
@@ -111,6 +118,11 @@ enum metric_label {
     X(EVENTS, "weir_stream_events_total", COUNTER, 1, "Events relayed in streams")                 \
     X(RESENDS, "weir_resends_total", COUNTER, 1,                                                   \
       "Requests sent again because a kept connection had died")                                    \
+    X(HEDGES, "weir_hedges_total", COUNTER, 1, "Second attempts beside a slow first one")          \
+    X(RESCUES, "weir_rescues_total", COUNTER, 1,                                                   \
+      "Streams that were cut and finished by another target")                                      \
+    X(RETRIES_REFUSED, "weir_retries_refused_total", COUNTER, 1,                                   \
+      "Further attempts that the retry budget did not allow")                                      \
     X(CANCELLED, "weir_cancelled_total", COUNTER, 1, "Requests whose client left")                 \
     X(BODY_REFUSED, "weir_body_budget_refused_total", COUNTER, 1,                                  \
       "Requests refused because body memory was used up")                                          \
@@ -165,6 +177,12 @@ enum metric_label {
       "Requests of end users beyond users.cells, which share one set of limits")                   \
     X(BUDGET_USED, "weir_budget_used_ratio", GAUGE, SCOPE,                                         \
       "Share of a budget that is used or reserved; the label is kind/name/period")                 \
+    X(TARGET_UP, "weir_target_up", GAUGE, TARGET,                                                  \
+      "1 while the target of an alias takes requests, if only a share of them")                    \
+    X(TARGETS_UNWELL, "weir_targets_unwell", GAUGE, MODEL,                                         \
+      "Targets of the alias, fallbacks too, that are ejected, half-open, resting or drained")      \
+    X(EJECTIONS, "weir_ejections_total", COUNTER, NONE,                                            \
+      "Times a target or credential was ejected, as seen once a second")                           \
     X(ENGINE_UP, "weir_engine_up", GAUGE, ENGINE, "1 while the engine answers requests")           \
     X(ENGINE_RESTARTS, "weir_engine_restarts_total", COUNTER, ENGINE,                              \
       "Starts of the engine after its first")                                                      \

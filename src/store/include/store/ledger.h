@@ -22,7 +22,8 @@
     X(CRASHED, "crashed") /* the process ended while it was open */                                \
     X(FAILED, "failed")   /* inside the gateway, or it was shut down */                            \
     X(TRUE_UP, "true_up") /* no exchange: hours of own hardware, divided anew */                   \
-    X(IDLE, "idle")       /* no exchange: hours of own hardware that nobody used */
+    X(IDLE, "idle")       /* no exchange: hours of own hardware that nobody used */                \
+    X(HEDGED, "hedged")   /* another attempt of the exchange was sooner */
 enum ledger_reason {
 #define X(id, name) LEDGER_##id,
     LEDGER_REASONS(X)
@@ -35,6 +36,8 @@ const char *ledger_reason_name(enum ledger_reason r);
 #define LEDGER_ID_TEXT 25 /* with its NUL */
 void ledger_id_make(uint8_t ret[16], int64_t wall_ms, uint64_t rest);
 void ledger_id_text(const uint8_t id[16], char ret[LEDGER_ID_TEXT]);
+/* False: the text is no such id. */
+NODISCARD bool ledger_id_read(struct slice text, uint8_t ret[16]);
 
 /* Names are kept once and stand in rows as numbers; 0 is "" (none). */
 enum ledger_name_kind {

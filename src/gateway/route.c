@@ -1,0 +1,593 @@
+/* From the alias to the order of its targets, and back from attempts to their health. */
+#include "route.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "policy/complexity.h"
+#include "prompt.h"
+#include "translate.h"
+#include "worker.h"
+
+#define RETRY_AFTER_MOST  (2 * NS_PER_S) /* who asks for more is not waited for */
+#define FEW               8              /* so many targets are ordered at once */
+#define FIRST_TOKEN_TIMES 2
+#define FIRST_TOKEN_LEAST NS_PER_S
+
+/* ---- candidates */
+
+static enum route_strategy strategy_of(const struct route_query *q)
+{
+    return q->asked < ROUTE_STRATEGIES_N ? q->asked
+           : q->model != NULL            ? q->model->strategy
+                                         : ROUTE_ORDERED;
+}
+
+static enum route_reason judge(const struct route_query *q, const struct gw_target *t)
+{
+    if (!q->anywhere && !identity_may_go(q->key, q->use_case, t->provider))
+        return ROUTE_IS_FORBIDDEN;
+    if (t->context > 0 && q->prompt_bytes >= 0) {
+        int64_t prompt = t->estimate != NULL ? estimate_input(t->estimate, q->prompt_bytes)
+                                             : q->prompt_bytes / 4;
+        if (prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context)
+            return ROUTE_IS_CONTEXT;
+    }
+    return ROUTE_IS_OK;
+}
+
+static bool takes_requests(enum health_state s)
+{
+    return s == HEALTH_WELL || s == HEALTH_WARMING || s == HEALTH_HALF_OPEN;
+}
+
+static enum route_reason look_at_gate(struct gate *g, struct route_candidate *c)
+{
+    c->waiting = gate_waiting(g);
+    if (c->waiting > 0)
+        c->service_ns = permits_wait_ns(&g->permits) * c->capacity / c->waiting;
+    bool full = c->waiting > 0 || (c->capacity > 0 && gate_inflight(g) >= c->capacity);
+    return full || gate_state(g) == GATE_FAILED ? ROUTE_IS_FULL : ROUTE_IS_OK;
+}
+
+static void fill(const struct route_query *q, const struct gw_target *t, struct route_candidate *c)
+{
+    const struct gw_provider *p = t->provider;
+    c->out = judge(q, t);
+    c->id = t->id;
+    c->fallback = t->fallback;
+    c->self_hosted = p->engine || p->self_hosted;
+    c->weight = t->weight;
+    c->quality = t->quality;
+    c->cost_nano = -1;
+    c->capacity = p->gated ? gate_capacity(p->gate) : 0;
+    c->waiting = c->service_ns = 0;
+    c->region = t->region;
+    c->max_complexity = t->max_complexity;
+    c->cached = 0;
+    c->cold_turn = 0;
+    if (c->out != ROUTE_IS_OK || t->live == NULL)
+        c->view = (struct target_view){.share = 1};
+    else if (q->timed || !target_live_is_well(t->live, q->now_ns, &c->view))
+        target_live_look(t->live, q->now_ns, &c->view);
+    if (c->out == ROUTE_IS_OK && !takes_requests(c->view.state))
+        c->out = ROUTE_IS_UNHEALTHY;
+    else if (c->out == ROUTE_IS_OK && p->gated)
+        c->out = look_at_gate(p->gate, c);
+}
+
+/* ---- what strategies ask for */
+
+static void put_costs(const struct route_query *q, const struct route *r, struct route_candidate *c)
+{
+    for (unsigned i = 0; i < r->n; i++) {
+        const struct gw_target *t = &r->list[i];
+        struct llm_usage u = LLM_USAGE_NONE;
+        if (t->price == NULL || q->prompt_bytes < 0)
+            continue;
+        int64_t bound = q->prompt.request->max_tokens;
+        u.input = estimate_input(t->estimate, q->prompt_bytes);
+        u.output = bound >= 0 ? bound : estimate_output(t->estimate);
+        c[i].cost_nano = price_cost(t->price, &u, q->wall_s);
+    }
+}
+
+/* What was in the cache of a target that was started anew since is there no more. */
+static uint16_t epoch_of(const struct gw_target *t)
+{
+    const struct gate *gate = t->provider->gate;
+    return (uint16_t)((gate != NULL ? gate_epoch(gate) : 0) + t->id);
+}
+
+#define TRUST_UNIT 1048576.0
+
+static double trust_in(const struct model_live *live, unsigned i)
+{
+    return 1 - atomic_load_explicit(&live->distrust[i], memory_order_relaxed) / TRUST_UNIT;
+}
+
+/* What the target said of its cache against what was expected of it. */
+static void learn_trust(const struct exchange *x, const struct attempt *a)
+{
+    const struct route *r = &x->route;
+    unsigned i = a->target_index;
+    if (r->cached == NULL || i >= PREFIX_TARGETS || a->usage.cached < 0 || a->usage.input <= 0)
+        return;
+    double trust =
+        prefix_trust(trust_in(x->model->live, i), r->cached[i], a->usage.cached, a->usage.input);
+    atomic_store_explicit(&x->model->live->distrust[i], (uint32_t)((1 - trust) * TRUST_UNIT),
+                          memory_order_relaxed);
+}
+
+static bool put_cached(const struct route_query *q, struct route *r, struct route_candidate *c,
+                       struct route_ask *ask)
+{
+    const struct gw_model *m = q->model;
+    uint16_t epoch[ROUTE_CANDIDATES_MAX];
+    if (m->live == NULL || m->live->prefix == NULL)
+        return true;
+    r->chain = arena_new(q->prompt.arena, struct prefix_chain);
+    r->cached = arena_alloc(q->prompt.arena, r->n * sizeof *r->cached);
+    if (r->chain == NULL || r->cached == NULL)
+        return false;
+    prompt_chain(&q->prompt, r->chain);
+    for (unsigned i = 0; i < r->n; i++)
+        epoch[i] = epoch_of(&r->list[i]);
+    prefix_match(m->live->prefix, r->chain, epoch, r->n, r->cached);
+    ask->prompt_bytes = r->chain->bytes;
+    for (unsigned i = 0; i < r->n; i++) {
+        c[i].cached = r->cached[i] * trust_in(m->live, i);
+        c[i].cold_turn = atomic_load_explicit(&m->live->cold_turn[i], memory_order_relaxed);
+    }
+    return true;
+}
+
+static bool ask_for(const struct route_query *q, struct route *r, struct route_candidate *c,
+                    struct route_ask *ask)
+{
+    *ask = (struct route_ask){.strategy = strategy_of(q),
+                              .random = q->random,
+                              .turn = q->turn,
+                              .max_ejected = q->snapshot->max_ejected};
+    switch (ask->strategy) {
+    case ROUTE_COST: put_costs(q, r, c); break;
+    case ROUTE_COMPLEXITY: ask->complexity = prompt_complexity(&q->prompt); break;
+    case ROUTE_STICKY: ask->session = q->session.n > 0 ? hash64(q->session) : q->user_hash; break;
+    case ROUTE_PREFIX: return put_cached(q, r, c, ask);
+    default: break;
+    }
+    return true;
+}
+
+/* The error of a request that no candidate may serve. */
+static enum gw_error none_fits(const struct route *r)
+{
+    bool forbidden = true, unfit = true;
+    for (unsigned i = 0; i < r->n; i++) {
+        enum route_reason why = r->verdict[i].reason;
+        forbidden &= why == ROUTE_IS_FORBIDDEN;
+        unfit &= why == ROUTE_IS_FORBIDDEN || why == ROUTE_IS_CONTEXT;
+    }
+    return forbidden ? GW_TARGET_FORBIDDEN : unfit ? GW_UNSUPPORTED : GW_NO_TARGET;
+}
+
+/* Of those that may not serve it the health was not looked at. */
+static struct route_verdict verdict_of(enum route_reason reason, enum health_state state,
+                                       double score)
+{
+    bool looked = reason == ROUTE_IS_OK || reason == ROUTE_IS_UNHEALTHY || reason == ROUTE_IS_FULL;
+    return (struct route_verdict){
+        .reason = reason, .state = looked ? state : HEALTH_STATES_N, .score = score};
+}
+
+/* Where a part of the order is known, the rest of it. */
+static void mark_tried(const struct route *r, struct route_candidate *c)
+{
+    for (unsigned i = 0; i < r->order_n; i++)
+        c[r->order[i]].out = ROUTE_IS_TRIED;
+}
+
+static enum gw_error append(const struct route_query *q, struct route *r,
+                            const struct route_plan *p)
+{
+    unsigned char *order = arena_alloc(q->prompt.arena, r->order_n + p->n);
+    if (order == NULL)
+        return GW_NO_MEMORY;
+    if (r->order_n > 0)
+        memcpy(order, r->order, r->order_n);
+    memcpy(order + r->order_n, p->order, p->n);
+    r->order = order;
+    r->order_n += p->n;
+    r->part = q->first_only;
+    return GW_OK;
+}
+
+static enum gw_error plan(const struct route_query *q, struct route *r)
+{
+    UNINITIALIZED struct route_candidate c[ROUTE_CANDIDATES_MAX];
+    struct route_plan p;
+    struct route_ask ask;
+    for (unsigned i = 0; i < r->n; i++)
+        fill(q, &r->list[i], &c[i]);
+    mark_tried(r, c);
+    if (r->verdict == NULL)
+        r->verdict = arena_alloc(q->prompt.arena, r->n * sizeof *r->verdict);
+    if (r->verdict == NULL || !ask_for(q, r, c, &ask))
+        return GW_NO_MEMORY;
+    ask.first_only = q->first_only;
+    route_plan(&ask, c, r->n, &p);
+    r->panic = p.panic;
+    r->cold = p.cold;
+    r->strategy = ask.strategy;
+    r->complexity = ask.complexity;
+    for (unsigned i = 0; i < r->n; i++) {
+        if (c[i].out != ROUTE_IS_TRIED)
+            r->verdict[i] = verdict_of(c[i].out, c[i].view.state, c[i].score);
+    }
+    if (p.n + r->order_n == 0)
+        return none_fits(r);
+    return append(q, r, &p);
+}
+
+/* Where there is no choice, what the only one's health is does not matter. */
+static enum gw_error judge_only(const struct route_query *q, struct route *r)
+{
+    struct target_view v = {.state = HEALTH_WELL};
+    if (r->list->live != NULL)
+        target_live_look(r->list->live, q->now_ns, &v);
+    r->only = verdict_of(judge(q, r->list), v.state, 0);
+    r->verdict = &r->only;
+    if (r->only.reason != ROUTE_IS_OK || v.state == HEALTH_DRAINED)
+        return none_fits(r);
+    r->order_n = 1;
+    return GW_OK;
+}
+
+enum gw_error route_judge(struct route_query *q, struct route *r)
+{
+    enum route_strategy s = strategy_of(q);
+    q->anywhere = identity_goes_anywhere(q->key, q->use_case);
+    q->timed = s == ROUTE_LATENCY || s == ROUTE_REGION;
+    if (r->n == 0)
+        return GW_OK;
+    return r->n > 1 ? plan(q, r) : judge_only(q, r);
+}
+
+static enum gw_error judge_exchange(struct exchange *x)
+{
+    const struct gw_model *m = x->model;
+    struct worker *w = x->worker;
+    struct route *r = &x->route;
+    const struct admission *ad = x->admission;
+    bool first = r->order_n == 0;
+    struct route_query q = {
+        .snapshot = x->snapshot,
+        .key = x->key,
+        .use_case = ad != NULL ? ad->use_case : NULL,
+        .model = m,
+        .asked = x->asked_strategy,
+        .prompt_bytes = ad != NULL ? ad->prompt_bytes : -1,
+        .session = x->asked_session,
+        .user_hash = ad != NULL ? ad->user_hash : 0,
+        .prompt = {.request = &x->request, .parser = w->json, .arena = &x->arena},
+        .random = r->random,
+        .turn = r->turn,
+        .first_only = first && r->n > FEW && m->hedge_after_ns == 0,
+        .now_ns = net_now(&w->loop),
+        .wall_s = (x->started_ns + w->gateway->wall_offset_ns) / NS_PER_S};
+    enum gw_error e = route_judge(&q, r);
+    if (first && r->cold && e == GW_OK)
+        atomic_store_explicit(&m->live->cold_turn[r->order[0]], q.turn + 1, memory_order_relaxed);
+    return e;
+}
+
+/* Of many targets the order is made when the first one has failed. */
+static bool has_next(struct exchange *x)
+{
+    struct route *r = &x->route;
+    if (r->next == r->order_n && r->part) {
+        r->part = false;
+        (void)judge_exchange(x); /* without memory there is none */
+    }
+    return r->next < r->order_n;
+}
+
+enum gw_error route_begin(struct exchange *x)
+{
+    const struct gw_model *m = x->model;
+    x->route = (struct route){.list = m != NULL ? m->targets : &x->direct,
+                              .n = m != NULL ? (unsigned)m->targets_n : 1};
+    if (m != NULL && m->live != NULL)
+        retry_budget_fill(&m->live->retries, net_now(&x->worker->loop));
+    if (x->route.n > 1)
+        x->route.random = worker_random(x->worker);
+    if (x->route.n > 1 && m->live != NULL)
+        x->route.turn = atomic_fetch_add_explicit(&m->live->turn, 1, memory_order_relaxed);
+    enum gw_error e = judge_exchange(x);
+    if (e == GW_UNSUPPORTED) {
+        x->message = SLICE(ROUTE_TOO_LONG);
+        x->code = ROUTE_TOO_LONG_CODE;
+    }
+    return e;
+}
+
+/* ---- the next one */
+
+static const struct gw_target *at(const struct route *r, unsigned i)
+{
+    return &r->list[r->order != NULL ? r->order[i] : i];
+}
+
+/* Does that come of reserving for an attempt, rather than of one? */
+static bool is_of_reserve(enum gw_error e)
+{
+    return e == GW_UNPRICED || e == GW_BUDGET || e == GW_RATE_LIMITED || e == GW_LIMIT_TOO_SMALL ||
+           e == GW_NO_MEMORY;
+}
+
+void route_note_skipped(struct exchange *x)
+{
+    struct route *r = &x->route;
+    route_done(x);
+    bool skipped = r->taken != NULL && x->attempts_n == r->attempts_then;
+    if (skipped && is_of_reserve(x->error))
+        r->verdict[r->taken - r->list].skipped = x->error;
+    r->taken = NULL;
+}
+
+void route_done(struct exchange *x)
+{
+    const struct route *r = &x->route;
+    struct target_report nothing = {.entry = r->entry, .outcome = TARGET_NO_NEWS};
+    if (r->entry != 0)
+        target_live_report(r->taken->live, &nothing, net_now(&x->worker->loop));
+    x->route.entry = 0;
+}
+
+/* Is it that one's turn? A half-open target takes one request at a time, and who comes round again
+ * does not go to those that rest; but a bad one is better than none. */
+static bool enter(struct exchange *x, const struct gw_target *t)
+{
+    struct route *r = &x->route;
+    struct target_view v;
+    if (t->live == NULL)
+        return true;
+    r->entry = target_live_enter(t->live, net_now(&x->worker->loop));
+    if (r->entry != 0)
+        return true;
+    target_live_look(t->live, net_now(&x->worker->loop), &v);
+    return v.state != HEALTH_DRAINED && r->again == 0 &&
+           (v.state != HEALTH_HALF_OPEN || (!has_next(x) && x->attempts_n == 0));
+}
+
+const struct gw_target *route_next(struct exchange *x)
+{
+    struct route *r = &x->route;
+    route_note_skipped(x);
+    while (x->attempts_n < MIN_OF(x->snapshot->retry.attempts, (unsigned)ATTEMPTS_MAX) &&
+           has_next(x)) {
+        r->taken = at(r, r->next++);
+        r->attempts_then = x->attempts_n;
+        if (enter(x, r->taken))
+            return r->taken;
+    }
+    r->taken = NULL;
+    return NULL;
+}
+
+int64_t route_first_token_limit(const struct attempt *a)
+{
+    const struct exchange *x = a->exchange;
+    int64_t most = a->target.provider->timeouts.ns[TIMEOUT_FIRST_TOKEN];
+    if (x->model == NULL || !x->model->first_token_adaptive || a->target.live == NULL)
+        return 0;
+    int64_t p99 = target_live_first_quantile(a->target.live, 0.99);
+    int64_t ns = MAX_OF(FIRST_TOKEN_TIMES * p99, FIRST_TOKEN_LEAST);
+    return p99 == 0 ? 0 : most > 0 ? MIN_OF(ns, most) : ns;
+}
+
+/* Has the provider another key, where this one was refused or limited? */
+static bool has_another_key(const struct attempt *a)
+{
+    const struct gw_provider *p = a->target.provider;
+    int64_t now = net_now(&a->exchange->worker->loop);
+    struct target_view v;
+    if (a->error != GW_UPSTREAM_RATE_LIMITED && a->error != GW_UPSTREAM_AUTH &&
+        a->error != GW_UPSTREAM_BILLING)
+        return false;
+    for (size_t i = 0; i < p->keys_n; i++) {
+        if (p->keys[i].live == NULL)
+            continue;
+        target_live_look(p->keys[i].live, now, &v);
+        if (takes_requests(v.state))
+            return true;
+    }
+    return false;
+}
+
+/* Is it worth asking the one that just failed once more? */
+static bool may_recover(const struct attempt *a)
+{
+    switch (a->error) {
+    case GW_UPSTREAM_CONNECT:
+    case GW_UPSTREAM_RESET:
+    case GW_UPSTREAM_CUT:
+    case GW_UPSTREAM_RATE_LIMITED: return true;
+    case GW_UPSTREAM_ERROR: return a->status >= 500;
+    default: return false;
+    }
+}
+
+static bool take_budget(struct exchange *x)
+{
+    const struct gw_retry *y = &x->snapshot->retry;
+    bool may = x->model == NULL || x->model->live == NULL ||
+               retry_budget_take(&x->model->live->retries, net_now(&x->worker->loop), y->percent,
+                                 y->per_second);
+    if (!may)
+        metric_count(x->worker->metrics, MP_RETRIES_REFUSED, 1);
+    return may;
+}
+
+/* Another target is free to try while it is known to be well: so one bad target costs no budget,
+ * and all of them bad cannot ask for more than the budget. */
+static bool is_well(const struct gw_target *t, int64_t now_ns)
+{
+    struct target_view v;
+    if (t->live == NULL)
+        return true;
+    target_live_look(t->live, now_ns, &v);
+    return takes_requests(v.state) && v.failures_in_a_row == 0;
+}
+
+/* Will any of them take requests at that time, as far as is known? */
+static bool somebody_takes(const struct route *r, int64_t at_ns)
+{
+    struct target_view v;
+    for (unsigned i = 0; i < r->order_n; i++) {
+        const struct gw_target *t = at(r, i);
+        if (t->live == NULL)
+            return true;
+        target_live_look(t->live, at_ns, &v);
+        if (takes_requests(v.state))
+            return true;
+    }
+    return false;
+}
+
+/* Once more from the start of the order, after a pause. */
+static bool begin_again(struct exchange *x, const struct attempt *a)
+{
+    struct route *r = &x->route;
+    const struct gw_retry *y = &x->snapshot->retry;
+    int64_t ns = a->retry_after_ns;
+    if (r->again >= y->same_target || !may_recover(a) || ns > RETRY_AFTER_MOST)
+        return false;
+    if (ns < 0)
+        ns = retry_backoff_ns(r->again + 1, y->backoff_ns, y->max_backoff_ns,
+                              worker_random(x->worker));
+    int64_t then = net_now(&x->worker->loop) + ns;
+    if (!somebody_takes(r, then) || !take_budget(x))
+        return false;
+    r->again++;
+    r->next = 0;
+    r->resume_ns = then;
+    return true;
+}
+
+static unsigned place_of(const struct route *r, unsigned index)
+{
+    unsigned i = 0;
+    while (i < r->order_n && at(r, i) != &r->list[index])
+        i++;
+    return i;
+}
+
+bool route_goes_on(struct exchange *x, const struct attempt *a)
+{
+    struct route *r = &x->route;
+    int64_t now = net_now(&x->worker->loop);
+    if (x->attempts_n >= MIN_OF(x->snapshot->retry.attempts, (unsigned)ATTEMPTS_MAX))
+        return false;
+    if (r->keys_tried + 1 < a->target.provider->keys_n && has_another_key(a)) {
+        r->keys_tried++;
+        r->next = place_of(r, a->target_index);
+        return true;
+    }
+    if (!has_next(x))
+        return begin_again(x, a);
+    if (!is_well(at(r, r->next), now))
+        return take_budget(x);
+    if (x->model != NULL && x->model->live != NULL)
+        retry_budget_note(&x->model->live->retries, now);
+    return true;
+}
+
+/* ---- health */
+
+static enum target_outcome outcome_of(enum gw_error e)
+{
+    switch (e) {
+    case GW_OK: return TARGET_GOOD;
+    case GW_UPSTREAM_DNS:
+    case GW_UPSTREAM_CONNECT:
+    case GW_UPSTREAM_PROXY:
+    case GW_UPSTREAM_TLS:
+    case GW_UPSTREAM_RESET:
+    case GW_UPSTREAM_CUT:
+    case GW_UPSTREAM_BAD_ANSWER:
+    case GW_UPSTREAM_ERROR:
+    case GW_CONNECT_TIMEOUT:
+    case GW_TLS_TIMEOUT:
+    case GW_WRITE_TIMEOUT:
+    case GW_HEAD_TIMEOUT:
+    case GW_FIRST_TOKEN_TIMEOUT:
+    case GW_BETWEEN_TOKENS_TIMEOUT: return TARGET_FAILED;
+    case GW_UPSTREAM_RATE_LIMITED: return TARGET_RATE_LIMITED;
+    case GW_UPSTREAM_AUTH:
+    case GW_UPSTREAM_BILLING: return TARGET_REFUSED_KEY;
+    default: return TARGET_NO_NEWS;
+    }
+}
+
+/* The first key from the turn on that may be used; without any, the turn's. */
+static void choose_key(struct attempt *a)
+{
+    const struct gw_provider *p = a->target.provider;
+    struct worker *w = a->exchange->worker;
+    size_t turn = (size_t)(worker_random(w) % p->keys_n);
+    a->key = &p->keys[turn];
+    for (size_t i = 0; i < p->keys_n && a->key_entry == 0; i++) {
+        const struct gw_provider_key *k = &p->keys[(turn + i) % p->keys_n];
+        a->key_entry = k->live != NULL ? target_live_enter(k->live, net_now(&w->loop)) : 0;
+        if (a->key_entry != 0)
+            a->key = k;
+    }
+    a->request.fields = a->key->fields;
+}
+
+void route_enter(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct route *r = &x->route;
+    if (a->target.provider->keys_n > 0)
+        choose_key(a);
+    if (r->chain != NULL && x->model != NULL && a->target_index < PREFIX_TARGETS)
+        prefix_learn(x->model->live->prefix, r->chain, a->target_index, epoch_of(&a->target));
+}
+
+void route_leave(struct attempt *a)
+{
+    const struct exchange *x = a->exchange;
+    int64_t now = a->ended_ns;
+    struct target_report r = {
+        .entry = a->entry, .outcome = outcome_of(a->error), .retry_after_ns = a->retry_after_ns};
+    learn_trust(x, a);
+    bool misfit = a->translation != NULL && a->translation->broken; /* not its fault */
+    if (!a->sent || misfit)
+        r.outcome = TARGET_NO_NEWS;
+    if (a->first_content_ns > a->sent_ns)
+        r.first_ns = a->first_content_ns - a->sent_ns;
+    if (a->target.provider->gated && x->request.stream &&
+        (r.first_ns > 0 || a->error == GW_FIRST_TOKEN_TIMEOUT))
+        gate_sample(a->target.provider->gate, r.first_ns > 0 ? r.first_ns : now - a->sent_ns);
+    if (a->content_events > 1)
+        r.gap_ns = (a->last_content_ns - a->first_content_ns) / (a->content_events - 1);
+    if (a->key != NULL && a->key->live != NULL) {
+        struct target_report of_key = {
+            .entry = a->key_entry, .retry_after_ns = r.retry_after_ns, .outcome = r.outcome};
+        bool about_key = r.outcome == TARGET_RATE_LIMITED || r.outcome == TARGET_REFUSED_KEY;
+        if (!about_key && r.outcome != TARGET_GOOD)
+            of_key.outcome = TARGET_NO_NEWS;
+        if (a->key_entry != 0)
+            target_live_report(a->key->live, &of_key, now);
+        r.outcome = about_key ? TARGET_NO_NEWS : r.outcome;
+    }
+    if (a->target.live == NULL)
+        return;
+    if (a->entry != 0)
+        target_live_report(a->target.live, &r, now);
+    else if (r.outcome == TARGET_GOOD)
+        target_live_served(a->target.live, now);
+    else if (r.outcome == TARGET_FAILED)
+        target_live_probe(a->target.live, false, now);
+}

@@ -1,0 +1,91 @@
+/* Which target is tried next: candidates of the alias, judged for this request, in the order that
+ * the strategy makes of them (policy/route.h); and what their health learns of each attempt. */
+#ifndef GATEWAY_ROUTE_H
+#define GATEWAY_ROUTE_H
+
+#include "gateway/error.h"
+#include "gateway/snapshot.h"
+#include "prompt.h"
+
+struct attempt;
+struct exchange;
+
+/* What was thought of one candidate. */
+struct route_verdict {
+    enum route_reason reason;
+    enum health_state state; /* HEALTH_STATES_N: not looked at */
+    enum gw_error skipped;   /* why it was not tried when its turn had come, or GW_OK */
+    double score;
+};
+
+struct route {
+    const struct gw_target *list;
+    unsigned n;
+    unsigned char *order;          /* indices of `list`; NULL: the only one */
+    unsigned order_n, next, again; /* next of the order; times it was begun anew */
+    struct route_verdict *verdict; /* by index; of the only one `only`; NULL: not thought of yet */
+    struct route_verdict only;
+    struct prefix_chain *chain; /* of the prompt, where the strategy wants it */
+    double *cached;             /* share of the prompt that each is thought to have cached */
+    enum route_strategy strategy;
+    double complexity;
+    bool panic;
+    bool cold;                     /* the prompt is new to the first one */
+    bool part;                     /* the order goes on, but has not been asked for */
+    const struct gw_target *taken; /* by the latest route_next */
+    uint64_t entry;                /* at its health, until an attempt takes it over */
+    unsigned keys_tried;           /* attempts that another key of the same provider followed */
+    unsigned attempts_then;        /* that had been made before it */
+    int64_t resume_ns;             /* the next one is not tried before */
+    uint64_t random, turn;
+};
+
+/* What routing has to know of a request, be it under way or only asked about. */
+struct route_query {
+    const struct gw_snapshot *snapshot;
+    const struct gw_key *key;           /* NULL: nobody is asked who he is */
+    const struct gw_use_case *use_case; /* NULL: none */
+    const struct gw_model *model;       /* NULL: a target was asked for by its name */
+    enum route_strategy asked;          /* ROUTE_STRATEGIES_N: the alias' */
+    int64_t prompt_bytes;               /* -1: not known */
+    struct slice session;               /* as the client names it, or empty */
+    uint64_t user_hash;                 /* 0: none */
+    struct prompt prompt;
+    uint64_t random, turn;
+    int64_t now_ns, wall_s; /* of the loops' clock; Unix time */
+    bool first_only;        /* the order is asked for as far as it is needed: its first one */
+    bool anywhere, timed;   /* what all candidates have in common; filled in by route_judge */
+};
+
+/* Judges and orders `r->list`, of which `*r` has only list and length, as things stand now.
+ * Nothing is entered or counted. GW_OK; GW_TARGET_FORBIDDEN or GW_UNSUPPORTED (the prompt is too
+ * long): none of them may serve it; GW_NO_TARGET: those that may are drained; GW_NO_MEMORY. */
+enum gw_error route_judge(struct route_query *q, struct route *r);
+#define ROUTE_TOO_LONG      "The prompt is longer than what the model can take."
+#define ROUTE_TOO_LONG_CODE "context_length_exceeded"
+
+/* The candidates, once for each request; again after a downgrade. GW_OK, or why none may serve
+ * it. */
+enum gw_error route_begin(struct exchange *x);
+/* Takes the next target that may be tried; NULL: there is none. */
+const struct gw_target *route_next(struct exchange *x);
+/* Where the one that was taken last was not tried, for want of a price or of a budget: what the
+ * step was left with goes to its verdict. */
+void route_note_skipped(struct exchange *x);
+/* May what went wrong with `a` be mended by the next one? Draws from the retry budget where the
+ * next one is not known to be well. x->route.resume_ns says from when on. */
+NODISCARD bool route_goes_on(struct exchange *x, const struct attempt *a);
+
+/* Gives back what no attempt has taken over. */
+void route_done(struct exchange *x);
+
+/* The limit of the first token that follows from what the target usually takes: twice its 99th
+ * percentile, at least a second, at most the configured limit. 0: nothing follows. */
+int64_t route_first_token_limit(const struct attempt *a);
+
+/* An attempt is about to be sent: with one of the provider's keys. */
+void route_enter(struct attempt *a);
+/* It is over: the target's health learns of it. */
+void route_leave(struct attempt *a);
+
+#endif

@@ -1,0 +1,91 @@
+/* The budget: ten seconds of two counters. A second and its count are one word, so that a counter
+ * is begun anew and counted up in one step, and nothing is lost between threads. */
+#include "policy/retry_budget.h"
+
+#include "base/clock.h"
+
+static uint32_t second_of(int64_t now_ns)
+{
+    return (uint32_t)(now_ns / NS_PER_S);
+}
+
+static uint32_t begun(uint64_t word)
+{
+    return (uint32_t)(word >> 32);
+}
+
+static uint32_t count_of(uint64_t word)
+{
+    return (uint32_t)word;
+}
+
+/* Whether `at` is of the latest ten seconds; what a thread whose clock is ahead counted is. */
+static bool is_recent(uint32_t at, uint32_t second)
+{
+    return (int32_t)(second - at) < RETRY_SLOTS;
+}
+
+/* Counts one; returns the word that holds it. A clock that is ten seconds behind counts as that
+ * of the thread that is ahead. */
+static uint64_t count_up(_Atomic uint64_t *slot, uint32_t second)
+{
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed), new;
+    do {
+        if ((int32_t)(second - begun(old)) > 0)
+            new = (uint64_t)second << 32 | 1;
+        else
+            new = count_of(old) < UINT32_MAX ? old + 1 : old;
+    } while (!atomic_compare_exchange_weak(slot, &old, new));
+    return new;
+}
+
+/* Takes back what count_up() counted, unless its second is over. */
+static void count_down(_Atomic uint64_t *slot, uint64_t counted)
+{
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
+    while (begun(old) == begun(counted) && count_of(old) > 0 &&
+           !atomic_compare_exchange_weak(slot, &old, old - 1))
+        ;
+}
+
+void retry_budget_fill(struct retry_budget *b, int64_t now_ns)
+{
+    uint32_t second = second_of(now_ns);
+    count_up(&b->slot[second % RETRY_SLOTS].first, second);
+}
+
+void retry_budget_note(struct retry_budget *b, int64_t now_ns)
+{
+    uint32_t second = second_of(now_ns);
+    count_up(&b->slot[second % RETRY_SLOTS].again, second);
+}
+
+/* Counts first and looks then: the count is the place among those that ask at the same time, and
+ * those that are refused give theirs back, so that no two take the last one. */
+bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent, unsigned least)
+{
+    uint32_t second = second_of(now_ns), own = second % RETRY_SLOTS;
+    uint64_t counted = count_up(&b->slot[own].again, second);
+    uint64_t first = 0, again = count_of(counted);
+    for (uint32_t i = 0; i < RETRY_SLOTS; i++) {
+        uint64_t f = atomic_load(&b->slot[i].first), a = atomic_load(&b->slot[i].again);
+        if (is_recent(begun(f), second))
+            first += count_of(f);
+        if (i != own && is_recent(begun(a), second))
+            again += count_of(a);
+    }
+    uint64_t most = MAX_OF(first * percent / 100, (uint64_t)least * RETRY_SLOTS);
+    if (again <= most)
+        return true;
+    count_down(&b->slot[own].again, counted);
+    return false;
+}
+
+int64_t retry_backoff_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random)
+{
+    ASSERT(n > 0);
+    int64_t below = MIN_OF(base_ns, most_ns);
+    for (unsigned i = 1; i < n && below > 0 && below < most_ns; i++)
+        below = below > most_ns / 2 ? most_ns : below * 2;
+    return below > 0 ? (int64_t)((unsigned __int128)random * (uint64_t)below >> 64) : 0;
+}
