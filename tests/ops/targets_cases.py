@@ -154,7 +154,7 @@ class Probes(TargetCase):
         return super().weir(providers, self.HEALTH % interval + """models:
   one: {targets: [a/one, b/two]}
   two: {targets: [a/two, b/two]}
-""", each)
+""", each, kind="openai-compatible")  # of own ones those that are well are probed, too
 
     def test_out_and_back(self):
         a, b = self.providers("a", "b")
