@@ -291,13 +291,21 @@ static bool has_next(struct exchange *x)
     return r->next < r->order_n;
 }
 
+/* NULL: of an alias that found no memory for one. */
+static struct retry_budget *budget_of(struct exchange *x)
+{
+    if (x->model == NULL)
+        return &x->worker->gateway->retries;
+    return x->model->live != NULL ? &x->model->live->retries : NULL;
+}
+
 enum gw_error route_begin(struct exchange *x)
 {
     const struct gw_model *m = x->model;
     x->route = (struct route){.list = m != NULL ? m->targets : &x->direct,
                               .n = m != NULL ? (unsigned)m->targets_n : 1};
-    if (m != NULL && m->live != NULL)
-        retry_budget_fill(&m->live->retries, net_now(&x->worker->loop));
+    if (budget_of(x) != NULL)
+        retry_budget_fill(budget_of(x), net_now(&x->worker->loop));
     if (x->route.n > 1)
         x->route.random = worker_random(x->worker);
     if (x->route.n > 1 && m->live != NULL)
@@ -420,9 +428,9 @@ static bool may_recover(const struct attempt *a)
 static bool take_budget(struct exchange *x)
 {
     const struct gw_retry *y = &x->snapshot->retry;
-    bool may = x->model == NULL || x->model->live == NULL ||
-               retry_budget_take(&x->model->live->retries, net_now(&x->worker->loop), y->percent,
-                                 y->per_second);
+    struct retry_budget *b = budget_of(x);
+    bool may =
+        b == NULL || retry_budget_take(b, net_now(&x->worker->loop), y->percent, y->per_second);
     if (!may)
         metric_count(x->worker->metrics, MP_RETRIES_REFUSED, 1);
     return may;
@@ -497,8 +505,8 @@ bool route_goes_on(struct exchange *x, const struct attempt *a)
         return begin_again(x, a);
     if (!is_well(at(r, r->next), now))
         return take_budget(x);
-    if (x->model != NULL && x->model->live != NULL)
-        retry_budget_note(&x->model->live->retries, now);
+    if (budget_of(x) != NULL)
+        retry_budget_note(budget_of(x), now);
     return true;
 }
 
