@@ -51,7 +51,12 @@ static void build_alias_target(struct build *b, const struct config_model *c,
     t->fallback = from->fallback;
     t->quality = ct->quality >= 0 ? (double)ct->quality : 0;
     t->max_complexity = ct->max_complexity >= 0 ? (double)ct->max_complexity : 100;
-    t->context = MAX_OF(ct->context, INT64_C(0));
+    t->context_declared = ct->context > 0;
+    if (t->context_declared)
+        t->context = ct->context;
+    else if (b->snapshot->prices != NULL)
+        t->context =
+            price_context(b->snapshot->prices, slice_str(t->provider->row->type), t->model);
     t->region = region_of(c, t);
 }
 

@@ -93,7 +93,8 @@ static const struct config_row target_rows[] = {
     {ROW("context", ROW_INT, config_target, context), .min = 1, .max = CONTEXT_MAX,
      .flags = ROW_OPTIONAL,
      .help = "Tokens that a prompt and its answer may have together. Requests that look longer "
-             "do not go there. Absent: not known.",
+             "do not go there. Absent: what the table of prices knows, and with that only prompts "
+             "that look a quarter longer stay away, as long as another target may take them.",
      .example = "128000"},
 };
 static const struct config_section target = {

@@ -84,6 +84,12 @@ void account_begin(struct attempt *a, const struct limit_hold *hold)
     c->slot = ledger_begin(x->worker->lane, row);
 }
 
+int64_t account_estimate_input(const struct attempt *a)
+{
+    int64_t bytes = a->exchange->admission->prompt_bytes;
+    return a->target.estimate != NULL ? estimate_input(a->target.estimate, bytes) : bytes / 4 + 1;
+}
+
 /* Tokens: the provider's figures, or where it gave none and may have worked, the gateway's own. */
 static struct llm_usage used(struct attempt *a)
 {
@@ -95,9 +101,7 @@ static struct llm_usage used(struct attempt *a)
     bool guess =
         x->passthrough == NULL && x->request.op != LLM_COUNT_TOKENS && a->status < 400 && a->asked;
     if (u.input < 0 && guess) {
-        u.input = a->target.estimate != NULL
-                      ? estimate_input(a->target.estimate, x->admission->prompt_bytes)
-                      : x->admission->prompt_bytes / 4 + 1;
+        u.input = account_estimate_input(a);
         row->flags |= LEDGER_ESTIMATED_INPUT;
     }
     if (u.output < 0 && guess && answers) {
@@ -139,7 +143,7 @@ static void learn(struct attempt *a, const struct llm_usage *u)
     const struct exchange *x = a->exchange;
     struct metric_shard *m = x->worker->metrics;
     const struct limit_amounts *r = &a->account.hold.reserved;
-    if (a->error != GW_OK || a->usage.input < 0 || a->usage.output < 0)
+    if (a->error != GW_OK || a->overlong || a->usage.input < 0 || a->usage.output < 0)
         return;
     if (a->target.estimate != NULL)
         estimate_learn(a->target.estimate, x->admission->prompt_bytes, u->input, u->output);

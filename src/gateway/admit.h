@@ -98,6 +98,8 @@ void account_end(struct attempt *a);
 void account_settle(struct exchange *x, enum gw_error why, unsigned status);
 /* Cost of the attempt's answer as far as it is known now, in nano-dollars; -1: no price. */
 int64_t account_cost(const struct attempt *a);
+/* Tokens of the prompt by the gateway's own figures, for want of the provider's. */
+int64_t account_estimate_input(const struct attempt *a);
 /* A ledger number of a name that no snapshot holds, kept by the worker. */
 uint32_t account_name(struct worker *w, enum ledger_name_kind kind, struct slice name);
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "overlong.h"
 #include "respond.h"
 #include "route.h"
 #include "sign.h"
@@ -180,6 +181,7 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     a->usage = LLM_USAGE_NONE;
     a->lease.phase = LEASE_DONE;
     a->started_ns = net_now(&x->worker->loop);
+    a->most_units = overlong_bound(x);
     a->strip_usage = x->request.stream && !x->request.wants_usage;
     buf_init(&a->prelude, PRELUDE_BYTES + 4 * x->body.n);
     buf_init(&a->inner, (size_t)x->snapshot->limits.event_bytes);
@@ -275,6 +277,13 @@ void attempt_end(struct attempt *a, enum gw_error why)
     translate_done(a);
     account_end(a);
     metric_add(w->metrics, MM_ATTEMPTS, x->metric_id, gw_error_outcome(why), 1);
+}
+
+const char *attempt_outcome(enum gw_error why, bool overlong)
+{
+    if (why != GW_OK)
+        return gw_error_row(why)->code;
+    return overlong ? "cut_at_limit" : "ok";
 }
 
 static bool may_hedge(const struct exchange *x)

@@ -47,11 +47,14 @@ struct attempt {
     struct llm_repeat *repeat;       /* NULL before the first content */
     struct translation *translation; /* NULL: OpenAI's chat on both sides */
     unsigned status;
-    unsigned moves;     /* redirects followed, or looks at a job */
-    struct timer look;  /* until the next look at a job */
-    bool done, content; /* [DONE], any content were seen */
-    bool asked;         /* of one that is over: the upstream may have worked on it */
-    bool strip_usage;   /* the client did not ask for the usage that we asked for */
+    unsigned moves;       /* redirects followed, or looks at a job */
+    struct timer look;    /* until the next look at a job */
+    bool done, content;   /* [DONE], any content were seen */
+    bool overlong;        /* its answer went on behind the client's bound, and was cut */
+    bool asked;           /* of one that is over: the upstream may have worked on it */
+    bool strip_usage;     /* the client did not ask for the usage that we asked for */
+    int64_t most_units;   /* of its answer; above, it is overlong (overlong.h) */
+    uint64_t finished[2]; /* a bit for each choice that has a reason to end */
     enum gw_error error;
     struct slice down_fields;  /* header lines of its answer that go on to the client */
     struct slice dropped;      /* names of what its target does not see, or empty */
@@ -80,6 +83,8 @@ static inline bool attempt_over(const struct attempt *a)
 {
     return a->ended_ns != 0;
 }
+/* What logs call the end of an attempt. */
+const char *attempt_outcome(enum gw_error why, bool overlong);
 /* Its next deadline on the loop's clock, and which error it stands for. */
 int64_t attempt_deadline(const struct attempt *a, enum gw_error *ret_why);
 /* Phases change without a word, and the next one's limit may be the shorter one: when to ask for

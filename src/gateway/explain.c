@@ -103,6 +103,7 @@ static void put_attempt(struct explain_record *e, const struct exchange *x, cons
         .target = keep(e, a->target.label),
         .status = (uint16_t)a->status,
         .error = (uint8_t)a->error,
+        .overlong = a->overlong,
         .key = numbered ? (uint8_t)MIN_OF(a->key - p->keys + 1, (ptrdiff_t)UINT8_MAX) : 0,
         .start_us = since_us(x, a->started_ns),
         .sent_us = since_us(x, a->sent_ns),
@@ -181,12 +182,11 @@ static void put_attempts(struct json_writer *w, const struct explain_record *e)
     jw_open(w, '[');
     for (unsigned i = 0; i < e->attempts_n; i++) {
         const struct explain_attempt *a = &e->attempt[i];
-        enum gw_error error = (enum gw_error)a->error;
         jw_open(w, '{');
         jw_key(w, "target");
         put_name(w, e, a->target);
         jw_field_string(w, "outcome",
-                        error == GW_OK ? SLICE("ok") : slice_str(gw_error_row(error)->code));
+                        slice_str(attempt_outcome((enum gw_error)a->error, a->overlong)));
         if (a->status != 0)
             jw_field_i64(w, "status", a->status);
         if (a->key != 0)

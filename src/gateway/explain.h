@@ -24,6 +24,7 @@ struct explain_attempt {
     struct explain_name target;
     uint16_t status;
     uint8_t error, key; /* the number of the provider's credential; 0: it has one */
+    bool overlong;
     uint32_t start_us, sent_us, first_us, end_us; /* UINT32_MAX: it did not come to that */
 };
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "llm/aws_event_stream.h"
 #include "llm/sse.h"
+#include "overlong.h"
 #include "respond.h"
 #include "translate.h"
 #include "worker.h"
@@ -362,6 +363,29 @@ static bool scan_event(struct attempt *a, struct slice data, struct llm_scan *re
                : openai_scan_event(x->worker->json, &x->arena, row, data, ret);
 }
 
+static bool finish_stream(struct attempt *a)
+{
+    a->done = true;
+    if (lost_some(a))
+        conclude(a, GW_NO_MEMORY);
+    else if (flush_out(a, true))
+        conclude(a, GW_OK);
+    return true;
+}
+
+/* Behind each event, whose data is at hand. False: the answer was longer than it may be, and the
+ * attempt is over. */
+static bool keep_bound(struct attempt *a, struct slice data)
+{
+    if (!overlong(a))
+        return true;
+    if (overlong_end(a, data))
+        (void)finish_stream(a);
+    else
+        conclude_with(a, GW_UPSTREAM_TOO_LARGE, "more tokens than the request allows");
+    return false;
+}
+
 /* False: the attempt is over. */
 static bool relay_event(struct attempt *a, const struct sse_event *ev)
 {
@@ -389,7 +413,9 @@ static bool relay_event(struct attempt *a, const struct sse_event *ev)
         count_content(a);
         x->output_units += scan.output_units;
     }
-    return pass_event(a, ev, &scan);
+    if (scan.finished)
+        overlong_note_finish(a, ev->data);
+    return pass_event(a, ev, &scan) && keep_bound(a, ev->data);
 }
 
 /* The same where dialect and wire are not both OpenAI's. */
@@ -418,7 +444,7 @@ static bool relay_translated(struct attempt *a, struct slice name, struct slice 
         buf_slice(out, raw);
     a->done = t->decoder.ended;
     if (!out->failed && !t->sequencer.failed)
-        return true;
+        return keep_bound(a, data);
     conclude(a, GW_NO_MEMORY);
     return false;
 }
@@ -740,11 +766,7 @@ static bool end_stream(struct attempt *a)
         conclude(a, GW_UPSTREAM_CUT);
         return false;
     }
-    if (lost_some(a))
-        conclude(a, GW_NO_MEMORY);
-    else if (flush_out(a, true))
-        conclude(a, GW_OK);
-    return true;
+    return finish_stream(a);
 }
 
 /* An upstream whose answer made no sense may have more of it in the pipe. */

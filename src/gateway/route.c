@@ -22,17 +22,23 @@ static enum route_strategy strategy_of(const struct route_query *q)
                                          : ROUTE_ORDERED;
 }
 
+/* What the price table says may be wrong, and so may the estimate: it takes a quarter more. */
+static bool is_too_long(const struct route_query *q, const struct gw_target *t)
+{
+    if (t->context == 0 || q->prompt_bytes < 0 || (!t->context_declared && !q->by_table))
+        return false;
+    int64_t prompt =
+        t->estimate != NULL ? estimate_input(t->estimate, q->prompt_bytes) : q->prompt_bytes / 4;
+    if (!t->context_declared)
+        return prompt > t->context + t->context / 4;
+    return prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context;
+}
+
 static enum route_reason judge(const struct route_query *q, const struct gw_target *t)
 {
     if (!q->anywhere && !identity_may_go(q->key, q->use_case, t->provider))
         return ROUTE_IS_FORBIDDEN;
-    if (t->context > 0 && q->prompt_bytes >= 0) {
-        int64_t prompt = t->estimate != NULL ? estimate_input(t->estimate, q->prompt_bytes)
-                                             : q->prompt_bytes / 4;
-        if (prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context)
-            return ROUTE_IS_CONTEXT;
-    }
-    return ROUTE_IS_OK;
+    return is_too_long(q, t) ? ROUTE_IS_CONTEXT : ROUTE_IS_OK;
 }
 
 static bool takes_requests(enum health_state s)
@@ -247,9 +253,15 @@ enum gw_error route_judge(struct route_query *q, struct route *r)
     enum route_strategy s = strategy_of(q);
     q->anywhere = identity_goes_anywhere(q->key, q->use_case);
     q->timed = s == ROUTE_LATENCY || s == ROUTE_REGION;
+    q->by_table = r->n > 1 && !r->doubted;
     if (r->n == 0)
         return GW_OK;
-    return r->n > 1 ? plan(q, r) : judge_only(q, r);
+    enum gw_error e = r->n > 1 ? plan(q, r) : judge_only(q, r);
+    if (!q->by_table || (e != GW_UNSUPPORTED && e != GW_NO_TARGET))
+        return e;
+    r->doubted = true; /* also for the rest of the order */
+    q->by_table = false;
+    return plan(q, r);
 }
 
 static enum gw_error judge_exchange(struct exchange *x)
@@ -291,13 +303,21 @@ static bool has_next(struct exchange *x)
     return r->next < r->order_n;
 }
 
+/* NULL: of an alias that found no memory for one. */
+static struct retry_budget *budget_of(struct exchange *x)
+{
+    if (x->model == NULL)
+        return &x->worker->gateway->retries;
+    return x->model->live != NULL ? &x->model->live->retries : NULL;
+}
+
 enum gw_error route_begin(struct exchange *x)
 {
     const struct gw_model *m = x->model;
     x->route = (struct route){.list = m != NULL ? m->targets : &x->direct,
                               .n = m != NULL ? (unsigned)m->targets_n : 1};
-    if (m != NULL && m->live != NULL)
-        retry_budget_fill(&m->live->retries, net_now(&x->worker->loop));
+    if (budget_of(x) != NULL)
+        retry_budget_fill(budget_of(x), net_now(&x->worker->loop));
     if (x->route.n > 1)
         x->route.random = worker_random(x->worker);
     if (x->route.n > 1 && m->live != NULL)
@@ -420,9 +440,9 @@ static bool may_recover(const struct attempt *a)
 static bool take_budget(struct exchange *x)
 {
     const struct gw_retry *y = &x->snapshot->retry;
-    bool may = x->model == NULL || x->model->live == NULL ||
-               retry_budget_take(&x->model->live->retries, net_now(&x->worker->loop), y->percent,
-                                 y->per_second);
+    struct retry_budget *b = budget_of(x);
+    bool may =
+        b == NULL || retry_budget_take(b, net_now(&x->worker->loop), y->percent, y->per_second);
     if (!may)
         metric_count(x->worker->metrics, MP_RETRIES_REFUSED, 1);
     return may;
@@ -497,8 +517,8 @@ bool route_goes_on(struct exchange *x, const struct attempt *a)
         return begin_again(x, a);
     if (!is_well(at(r, r->next), now))
         return take_budget(x);
-    if (x->model != NULL && x->model->live != NULL)
-        retry_budget_note(&x->model->live->retries, now);
+    if (budget_of(x) != NULL)
+        retry_budget_note(budget_of(x), now);
     return true;
 }
 

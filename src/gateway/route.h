@@ -32,6 +32,7 @@ struct route {
     bool panic;
     bool cold;                     /* the prompt is new to the first one */
     bool part;                     /* the order goes on, but has not been asked for */
+    bool doubted;                  /* by the contexts of the price table there was nobody left */
     const struct gw_target *taken; /* by the latest route_next */
     uint64_t entry;                /* at its health, until an attempt takes it over */
     unsigned keys_tried;           /* attempts that another key of the same provider followed */
@@ -54,7 +55,8 @@ struct route_query {
     uint64_t random, turn;
     int64_t now_ns, wall_s; /* of the loops' clock; Unix time */
     bool first_only;        /* the order is asked for as far as it is needed: its first one */
-    bool anywhere, timed;   /* what all candidates have in common; filled in by route_judge */
+    /* What all candidates have in common; filled in by route_judge. */
+    bool anywhere, timed, by_table; /* the price table's contexts count */
 };
 
 /* Judges and orders `r->list`, of which `*r` has only list and length, as things stand now.

@@ -32,7 +32,9 @@ static const char *reason(const struct exchange *x)
         return gw_error_row(x->cancelled)->code;
     if (x->last_resort)
         return "last_resort";
-    return x->error == GW_OK ? "complete" : gw_error_row(x->error)->code;
+    if (x->error != GW_OK)
+        return gw_error_row(x->error)->code;
+    return x->attempt != NULL && x->attempt->overlong ? "cut_at_limit" : "complete";
 }
 
 static int64_t since_us(const struct exchange *x, int64_t ns)
@@ -52,8 +54,7 @@ static void put_attempt(struct json_writer *w, const struct exchange *x, const s
 {
     jw_open(w, '{');
     jw_field_string(w, "target", a->target.label);
-    jw_field_string(w, "outcome",
-                    a->error == GW_OK ? SLICE("ok") : slice_str(gw_error_row(a->error)->code));
+    jw_field_string(w, "outcome", slice_str(attempt_outcome(a->error, a->overlong)));
     if (a->status != 0)
         jw_field_i64(w, "status", a->status);
     jw_field_bool(w, "reused", a->reused);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "exchange.h"
+#include "overlong.h"
 #include "rescue.h"
 #include "worker.h"
 
@@ -281,6 +282,26 @@ static void encode(void *ctx, const struct llm_event *e)
     t->encoder.dialect->encode(&t->encoder, e);
 }
 
+/* What has to be known where the answer is cut. */
+static void note_shape(struct translation *t, const struct llm_event *e)
+{
+    struct arena *arena = t->decoder.arena;
+    bool first = e->choice == 0;
+    switch (e->kind) {
+    case EVENT_START:
+        t->id = t->raw ? arena_copy(arena, e->id) : SLICE_NONE;
+        t->model = t->raw ? arena_copy(arena, e->model) : SLICE_NONE;
+        break;
+    case EVENT_PART: t->open |= first; break;
+    case EVENT_PART_END:
+        t->open &= !first;
+        t->ended += first;
+        break;
+    case EVENT_FINISH: overlong_finished(t->attempt, e->choice); break;
+    default: break;
+    }
+}
+
 /* To the client, in the order in which its dialect can say it. */
 static void tell(void *ctx, const struct llm_event *e)
 {
@@ -292,6 +313,7 @@ static void tell(void *ctx, const struct llm_event *e)
         if (!a->content && !t->whole)
             relay_deliver_first(a);
     }
+    note_shape(t, e);
     if (t->raw)
         return;
     if (x->rescue != NULL && !t->whole)
@@ -346,6 +368,17 @@ bool translate_end(struct attempt *a)
     bool ok = t->decoder.ended || t->decoder.wire->decode_end(&t->decoder);
     note_progress(a);
     return ok && !t->encoder.bad && !t->broken;
+}
+
+bool translate_cut(struct attempt *a, const struct llm_usage *usage)
+{
+    struct translation *t = a->translation;
+    const struct exchange *x = a->exchange;
+    t->decoder.usage = *usage;
+    if (!is_continuation(x)) /* else its part ends with it */
+        llm_sequence_cut(&t->sequencer, x->dialect->family != FAMILY_GOOGLE);
+    overlong_say_end(a, take_event, t);
+    return !t->encoder.bad && !t->broken;
 }
 
 /* {"input_tokens": n}: it goes as it came. */

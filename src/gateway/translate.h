@@ -25,6 +25,9 @@ struct translation {
     struct llm_answer answer; /* of whole answers */
     struct told own, *told;   /* its own, or of the one whose answer it goes on with */
     bool whole;               /* the answer is gathered */
+    bool open;                /* a part of the first choice is */
+    unsigned ended;           /* parts of the first choice that are not any more */
+    struct slice id, model;   /* as the provider says them; kept when `raw` */
     bool content;             /* the event at hand has some */
     bool broken;              /* what came does not go on with what the client has */
     bool is_error;            /* the provider says that it failed: `error`, `error_status` */
@@ -46,6 +49,10 @@ enum gw_error translate_request(struct attempt *a);
 NODISCARD bool translate_event(struct attempt *a, struct slice name, struct slice data);
 /* The stream's body has ended. False: too early. */
 NODISCARD bool translate_end(struct attempt *a);
+/* The stream ends in the middle, because it has reached its bound: what is open ends, and `usage`
+ * is what the client is told. Not for one that is `raw`. False: what came does not go on with what
+ * the client has. */
+NODISCARD bool translate_cut(struct attempt *a, const struct llm_usage *usage);
 /* A whole answer; its text for the client is appended to `out` unless it goes as it came. */
 NODISCARD bool translate_whole(struct attempt *a, struct slice body, struct buf *out);
 

@@ -78,6 +78,7 @@ struct gateway {
     _Atomic int64_t open;
     _Atomic int64_t wall_offset_ns; /* steady wall time less the loops' clock */
     struct meter *meter;
+    struct retry_budget retries; /* of requests that name a target themselves */
     uv_barrier_t ready;
 };
 

@@ -285,6 +285,7 @@ static void pass(struct llm_sequencer *s, const struct llm_event *e)
     if (e->kind == EVENT_PART) {
         s->is_open = true;
         s->open = e->part;
+        s->open_kind = e->part_kind;
     } else if (e->kind == EVENT_PART_END) {
         s->is_open = false;
     }
@@ -338,4 +339,18 @@ void llm_sequence(void *sequencer, const struct llm_event *e)
     pass(s, e);
     if (e->kind == EVENT_PART_END)
         let_through(s);
+}
+
+void llm_sequence_cut(struct llm_sequencer *first, bool calls)
+{
+    for (struct llm_sequencer *s = first; s != NULL; s = s->next) {
+        const struct llm_event e = {.kind = EVENT_PART_END,
+                                    .choice = s->choice,
+                                    .part = s->open,
+                                    .part_kind = s->open_kind};
+        s->waiting = NULL;
+        if (s->is_open && (calls || s->open_kind != PART_TOOL_CALL))
+            pass(s, &e);
+        s->is_open = false;
+    }
 }

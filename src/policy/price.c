@@ -1,4 +1,4 @@
-/* Books of prices: finding a model's price, and what an answer costs. */
+/* Books of prices: finding a model's price or context, and what an answer costs. */
 #include "policy/price.h"
 
 #include <stdatomic.h>
@@ -214,30 +214,65 @@ static struct slice without_path(struct slice type, struct slice name)
     return SLICE_NONE;
 }
 
+/* A model as tables name it. */
+struct wanted {
+    struct slice type, name, base; /* `name` is in `lower`; `base` may be empty */
+    char lower[PRICE_NAME_MAX];
+};
+
+/* False: no table has such a name. */
+static bool wanted_init(struct wanted *w, struct slice type, struct slice model)
+{
+    if (slice_starts(model, SLICE("arn:"))) /* of AWS: the resource is the name */
+        model = behind_slash(model);
+    if (model.n == 0 || model.n > sizeof w->lower)
+        return false;
+    for (size_t i = 0; i < model.n; i++) {
+        char c = model.p[i];
+        w->lower[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    w->type = type;
+    w->name = slice_of(w->lower, model.n);
+    w->base = without_path(type, w->name);
+    return true;
+}
+
+static const struct price_model *find_wanted(const struct price_table *t, const struct wanted *w)
+{
+    const struct price_provider *p = find_provider(t, w->type);
+    const struct price_model *m = p != NULL ? find_model(t, p, w->name) : NULL;
+    if (m == NULL && p != NULL && w->base.n > 0)
+        m = find_model(t, p, w->base);
+    return m;
+}
+
 const struct price *price_find(const struct price_book *b, struct slice provider_type,
                                struct slice model)
 {
-    char lower[PRICE_NAME_MAX];
+    UNINITIALIZED struct wanted w;
     CHECK_MAGIC(b, BOOK_MAGIC);
-    if (slice_starts(model, SLICE("arn:"))) /* of AWS: the resource is the name */
-        model = behind_slash(model);
-    if (model.n == 0 || model.n > sizeof lower)
+    if (!wanted_init(&w, provider_type, model))
         return NULL;
-    for (size_t i = 0; i < model.n; i++) {
-        char c = model.p[i];
-        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
-    struct slice name = slice_of(lower, model.n), base = without_path(provider_type, name);
     for (unsigned i = 0; i < b->tables_n; i++) {
-        const struct price_table *t = b->tables[i];
-        const struct price_provider *p = find_provider(t, provider_type);
-        const struct price_model *m = p != NULL ? find_model(t, p, name) : NULL;
-        if (m == NULL && p != NULL && base.n > 0)
-            m = find_model(t, p, base);
+        const struct price_model *m = find_wanted(b->tables[i], &w);
         if (m != NULL)
-            return price_on(t, m, b->day);
+            return price_on(b->tables[i], m, b->day);
     }
     return NULL;
+}
+
+int64_t price_context(const struct price_book *b, struct slice provider_type, struct slice model)
+{
+    UNINITIALIZED struct wanted w;
+    CHECK_MAGIC(b, BOOK_MAGIC);
+    if (!wanted_init(&w, provider_type, model))
+        return 0;
+    for (unsigned i = 0; i < b->tables_n; i++) {
+        const struct price_model *m = find_wanted(b->tables[i], &w);
+        if (m != NULL && m->context > 0)
+            return m->context;
+    }
+    return 0;
 }
 
 /* Whether a table newer than number `table` knows the model `id` of the provider `name`. */

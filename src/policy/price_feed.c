@@ -1,5 +1,5 @@
-/* Public price data to Weir's format: providers and the prices of a model. How names are matched is
- * in price_match.c. */
+/* Public price data to Weir's format: providers, and prices and context of a model. How names are
+ * matched is in price_match.c. */
 #include "policy/price_feed.h"
 
 #include <stdio.h>
@@ -419,6 +419,15 @@ static bool is_free(const struct feed_provider *p, struct slice id, uint32_t pri
            json_first(&f->d, prices) == json_end(&f->d, prices);
 }
 
+/* Many models have none; one that makes no sense is as good as none. */
+static void put_context(struct feed *f, uint32_t node)
+{
+    uint32_t at = json_get(&f->d, node, SLICE("context_window"));
+    int64_t tokens;
+    if (at != 0 && json_i64(&f->d, at, &tokens) && tokens > 0 && tokens <= PRICE_CONTEXT_MAX)
+        jw_field_i64(&f->w, "context", tokens);
+}
+
 static void put_model(struct feed *f, const struct feed_provider *p,
                       const struct price_rules *rules, uint32_t model, uint32_t node)
 {
@@ -431,6 +440,7 @@ static void put_model(struct feed *f, const struct feed_provider *p,
         shown = arena_printf(&f->arena, SLICE_FMT "%s", SLICE_ARG(id), p->suffix);
     jw_field_string(&f->w, "id", shown);
     price_rules_put(rules, model, &f->w);
+    put_context(f, node);
     struct json_writer at_price = f->w;
     size_t price_at = f->w.b->n;
     if (is_free(p, id, prices, f)) {

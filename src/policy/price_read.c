@@ -373,6 +373,17 @@ static void read_laters(struct reader *r, uint32_t node, struct price_model *m)
     }
 }
 
+static uint32_t read_context(struct reader *r, uint32_t node)
+{
+    int64_t tokens;
+    if (!json_i64(&r->d, node, &tokens) || tokens < 1 || tokens > PRICE_CONTEXT_MAX) {
+        fail(r, node, "context: a whole number of 1 to %lld expected",
+             (long long)PRICE_CONTEXT_MAX);
+        return 0;
+    }
+    return (uint32_t)tokens;
+}
+
 static void read_model(struct reader *r, uint32_t node)
 {
     struct json_doc *d = &r->d;
@@ -397,6 +408,8 @@ static void read_model(struct reader *r, uint32_t node)
             read_patterns(r, k + 1, false);
         else if (slice_is(name, "later"))
             read_laters(r, k + 1, &m);
+        else if (slice_is(name, "context"))
+            m.context = read_context(r, k + 1);
         else if (!slice_is(name, "id") && !slice_is(name, "except") && !slice_is(name, "rates") &&
                  !slice_is(name, "above") && !slice_is(name, "windows"))
             unknown_member(r, k, "model");

@@ -15,6 +15,7 @@
 /* What no table goes beyond: bytes, and rates 150 times the dearest. */
 #define PRICE_TEXT_MAX     ((size_t)16 << 20)
 #define PRICE_TOKENS_MAX   (INT64_C(1) << 40)
+#define PRICE_CONTEXT_MAX  INT64_C(1000000000)           /* tokens */
 #define PRICE_RATE_MAX     (100000 * PRICE_PER_DOLLAR)   /* of a million tokens */
 #define PRICE_REQUESTS_MAX (10000000 * PRICE_PER_DOLLAR) /* of a million requests */
 
@@ -34,7 +35,8 @@ struct price_pattern { /* in the order they are tried; exceptions of a model sta
 };
 struct price_model {
     struct price_text id;
-    uint16_t price; /* PRICE_NONE: not known */
+    uint32_t context; /* tokens; 0: not known */
+    uint16_t price;   /* PRICE_NONE: not known */
     uint16_t later_from, later_n;
 };
 struct price_later {  /* in order of days */

@@ -224,10 +224,13 @@ static void find_groups(struct work *w)
     }
 }
 
+/* In a panic ejected ones come by chance: one of them may be well again, and not the first. */
 static void score_ordered(struct work *w)
 {
-    for (unsigned i = 0; i < w->n; i++)
-        w->c[i].score = i;
+    for (unsigned i = 0; i < w->n; i++) {
+        bool by_chance = w->panic && state_of(&w->c[i]) == HEALTH_EJECTED;
+        w->c[i].score = by_chance ? w->n + unit(draw(w->ask->random, i)) : i;
+    }
 }
 
 static void score_weighted(struct work *w)

@@ -21,6 +21,7 @@ static void on_row(void *ctx, const struct price_row *row)
         const struct price *p = price_find(ctx, row->provider, row->model);
         if (p != NULL)
             check_price(p);
+        ASSERT(price_context(ctx, row->provider, row->model) >= 0);
     }
 }
 

@@ -224,7 +224,7 @@ TEST(rest_without_a_time)
 /* --- the budget */
 
 /* One more for five: whoever comes when it is used up hears of the failure at once. */
-TEST(budget)
+static void spend_budget(const char *name)
 {
     ROUTE(ALPHA);
     forgetful = true;
@@ -232,8 +232,8 @@ TEST(budget)
     struct world *w = world_new(retried);
     unsigned retries = 0;
     for (unsigned i = 1; i <= 20; i++) {
-        check_note("request %u", i);
-        struct net_stream *s = ask(w, "wires", 0);
+        check_note("%s, request %u", name, i);
+        struct net_stream *s = ask(w, name, 0);
         call_fail(call_last_open(w->loop), NET_FAIL_RESET, "");
         bool may = i % 5 == 0;
         CHECK_EQ_I64(pauses(w, s), may);
@@ -248,6 +248,13 @@ TEST(budget)
         client_free(s);
     }
     world_end(w);
+}
+
+TEST(budget)
+{
+    spend_budget("wires");
+    spend_budget("alpha/m0"); /* names of targets have one together */
+    check_note("%s", "");
 }
 
 /* One target that is bad costs nothing while the next is well; when both are bad, the budget says

@@ -607,7 +607,8 @@ bool answer_is_whole(const struct net_stream *s)
                (memmem(body.p, body.n, "data: {\"error\":", 15) != NULL ||
                 memmem(body.p, body.n, "event: error\ndata: {", 20) != NULL);
     return ends_with(body, SLICE(EV_DONE)) || ends_with(body, SLICE(AV_STOP)) ||
-           memmem(body.p, body.n, "event: response.completed\n", 26) != NULL;
+           memmem(body.p, body.n, "event: response.completed\n", 26) != NULL ||
+           memmem(body.p, body.n, "event: response.incomplete\n", 27) != NULL;
 }
 
 static struct slice last_line(void)

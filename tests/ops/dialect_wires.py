@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import socket
+import time
 from urllib.parse import unquote
 
 from canon import dumps
@@ -68,12 +69,13 @@ def read_reply(data):
     return Reply(int(lines[0].split()[1]), headers, body, cut)
 
 
-def post(port, path, body, seconds=10.0):
+def post(port, path, body, seconds=10.0, headers=()):
     """One request on a connection of its own."""
     data = dumps(body).encode()
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers)
     with socket.create_connection(("127.0.0.1", port), late(seconds)) as sock:
         sock.sendall(b"POST %s HTTP/1.1\r\nHost: weir\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                     b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(data), data))
+                     b"%sContent-Length: %d\r\n\r\n%s" % (path.encode(), more.encode(), len(data), data))
         return read_reply(read_all(sock, seconds))
 
 
@@ -152,9 +154,9 @@ class Client:
         path = self.form.path(model, stream)
         return path.replace("?alt=sse", "") if self.events is array_events else path
 
-    def ask(self, port, model, stream, tools=False):
+    def ask(self, port, model, stream, tools=False, headers=()):
         request = asking(tools=[WEATHER]) if tools else asking()
-        return post(port, self.path(model, stream), self.form.write_request(request, model, stream))
+        return post(port, self.path(model, stream), self.form.write_request(request, model, stream), headers=headers)
 
     def read(self, reply, stream, but=None):
         """(answer, None) or (None, error) of what has status 200; `but`: events that hold it are left out."""
@@ -208,13 +210,17 @@ class LegacyProvider:
 
 @dataclasses.dataclass
 class Call:
-    """A request as the provider understood it; the matrix' formats take it so."""
+    """A request as the provider understood it; the matrix' formats take it so. `provider`: whom it was sent
+    to; `said`: the status that it gets, once that is known."""
     wire_name: str
     wire: Wire
     target: str
     headers: dict
     body: dict
     model: str
+    provider: str
+    said: int = None
+    at: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
     def fault(self):
@@ -243,20 +249,23 @@ class Play:
     then: str = "end"
 
 
-def read_call(request):
-    name, _, target = request.path.lstrip("/").partition("/")
-    wire, body = ROWS[name], request.json()
+def read_call(request, wires):
+    provider, _, target = request.path.lstrip("/").partition("/")
+    name, body = wires.get(provider, provider), request.json()
+    wire = ROWS[name]
     if target == "v1/completions":
         wire = dataclasses.replace(wire, format=LegacyProvider, path="/v1/completions")
     found = re.fullmatch(wire.path, "/" + target)
     if not found:
         raise ValueError(f"{request.path} is not {wire.path}")
     model = unquote(found["model"]) if "model" in found.groupdict() else body["model"]
-    return Call(name, wire, "/" + target, request.headers, body, model)
+    return Call(name, wire, "/" + target, request.headers, body, model, provider)
 
 
 class Provider(Server):
-    """Speaks all wires; `plays`: by the end of the model's name, a function from the Call to a Play."""
+    """Speaks all wires; `plays`: by the end of the model's name, a function from the Call to a Play. `wires`:
+    of providers that are not called as their wire is."""
+    wires = {}
 
     def __init__(self, plays):
         self.plays, self.calls = plays, []
@@ -268,9 +277,11 @@ class Provider(Server):
             request, buffered = read_request(sock, buffered, peer)
             if request is None:
                 return
-            call = read_call(request)
+            call = read_call(request, self.wires)
             self.calls.append(call)
-            if not act(sock, self.plays[call.fault](call)):
+            play = self.plays[call.fault](call)
+            call.said = play.status
+            if not act(sock, play):
                 return
 
     def config(self, more=""):

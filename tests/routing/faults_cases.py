@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 
+import explained
 import faulty
 import table
 from canon import dumps
@@ -29,13 +30,15 @@ GOOD = f"anthropic/{ROWS['anthropic'].model}--good"
 class Low:
     """`make`: from the test to the URL's scheme and authority. `reason`: code of the error, that of streams
     behind a slash where it differs; some faults are met at one of two places. `words`: in an event on
-    standard error. `moves`: whether another target is tried."""
+    standard error. `moves`: whether another target is tried. `deaf`: it reads no
+    request."""
     make: object
     status: int
     reason: str
     more: str = ""
     words: str = ""
     moves: bool = True
+    deaf: bool = False
 
     def codes(self, stream):
         return self.reason.split("/")[-1 if stream else 0].split("|")
@@ -86,10 +89,10 @@ LOW = {
     "expired": Low(certified("expired"), 502, "upstream_tls", words="expired"),
     "wrong-host": Low(certified("wrong-host"), 502, "upstream_tls", words="match"),
     "self-signed": Low(certified("self-signed"), 502, "upstream_tls", words="self"),
-    "plain-where-tls": Low(plain_tls, 502, "upstream_tls"),
-    "mute-tls": Low(mute_tls, 504, "timeout_tls", SHORT),
-    "reset-at-once": Low(rude(faulty.reset_at_once), 502, "upstream_reset|upstream_connect"),
-    "closed-at-once": Low(rude(faulty.close_at_once), 502, "upstream_reset|upstream_connect"),
+    "plain-where-tls": Low(plain_tls, 502, "upstream_tls", deaf=True),
+    "mute-tls": Low(mute_tls, 504, "timeout_tls", SHORT, deaf=True),
+    "reset-at-once": Low(rude(faulty.reset_at_once), 502, "upstream_reset|upstream_connect", deaf=True),
+    "closed-at-once": Low(rude(faulty.close_at_once), 502, "upstream_reset|upstream_connect", deaf=True),
     "reset": Low(rude(faulty.reset), 502, "upstream_reset"),
     "closed": Low(rude(faulty.close), 502, "upstream_reset"),
     "says-nothing": Low(rude(faulty.say_nothing), 504, "timeout_head/timeout_first_token", SHORT),
@@ -105,21 +108,31 @@ LOW = {
 
 @dataclasses.dataclass
 class Played:
+    """`told`: what Weir tells of it; `tag`: what the providers know it by."""
     cell: Cell
-    reply: object
-    wrong: str
+    tag: str
+    reply: object = None
+    wrong: str = None
+    told: object = None
 
 
 def ask(port, cell, judge):
     """One request and what is wrong with its answer."""
-    reply = None
+    played = Played(cell, explained.new_tag())
     try:
         tools = cell.fault in FAULTS and FAULTS[cell.fault].tools
-        reply = cell.client.ask(port, cell.model, cell.stream, tools)
-        judge(cell, reply)
-        return Played(cell, reply, None)
+        played.reply = cell.client.ask(port, cell.model, cell.stream, tools, [(explained.TAG, played.tag)])
+        judge(cell, played.reply)
     except FAILURES as e:
-        return Played(cell, reply, f"{type(e).__name__}: {e}")
+        played.wrong = f"{type(e).__name__}: {e}"
+    return played
+
+
+def heard_by(server):
+    """What a Provider or a Rude has got."""
+    yield from getattr(server, "heard", ())
+    for call in getattr(server, "calls", ()):
+        yield explained.Heard(call.headers.get(explained.TAG), f"{call.provider}/{call.model}", call.said, at=call.at)
 
 
 def judge_low(cell, reply):
@@ -144,20 +157,45 @@ def judge_second(cell, reply):
 
 
 class Routed(Case):
-    """Cells played side by side against one gateway."""
+    """Cells played side by side against one gateway, which has to explain each as its upstreams saw it."""
+    deaf, servers = {name for name, low in LOW.items() if low.deaf}, ()
 
     def closing(self, server):
+        self.servers = [*self.servers, server]
         self.addCleanup(server.close)
         return server
 
-    def play_all(self, weir, cells, judge, players=8):
+    def play_all(self, weir, cells, judge, players=8, outcomes=None):
+        """`outcomes`: of a cell's attempts, see explained.of_outcomes()."""
+        mine = threading.local()
+
+        def one(cell):
+            if not hasattr(mine, "admin"):
+                mine.admin = explained.Admin(weir)
+                admins.append(mine.admin)
+            played = ask(weir.port, cell, judge)
+            if played.reply is not None:
+                played.told = mine.admin.explain(played.reply.headers["x-weir-request-id"])
+            return played
+
+        admins = []
         with concurrent.futures.ThreadPoolExecutor(players) as pool:
-            played = list(pool.map(lambda cell: ask(weir.port, cell, judge), cells))
-        for one in played:
-            mode = "stream" if one.cell.stream else "json"
-            with self.subTest(client=one.cell.client_name, wire=one.cell.wire_name, mode=mode, fault=one.cell.fault):
-                self.assertIsNone(one.wrong)
+            played = list(pool.map(one, cells))
+        for admin in admins:
+            admin.close()
+        self.judge_all(played, outcomes)
         return played
+
+    def judge_all(self, played, outcomes):
+        heard = explained.by_tag(one for server in self.servers for one in heard_by(server))
+        for one in played:
+            cell = one.cell
+            mode = "stream" if cell.stream else "json"
+            with self.subTest(client=cell.client_name, wire=cell.wire_name, mode=mode, fault=cell.fault):
+                self.assertIsNone(one.wrong)
+                wanted = outcomes(cell) if outcomes else None
+                found = explained.judge(one.told, heard[one.tag], wanted, self.deaf)
+                self.assertEqual(found, [], f"{one.told} of {heard[one.tag]}")
 
     def reasons(self, weir, played):
         """Request id -> its line in the access log."""
@@ -170,14 +208,27 @@ class BelowHttp(Routed):
         self.good = self.closing(Provider({"good": play_good}))
         self.names = self.closing(faulty.NameServer())
         self.certificates = Authority(self.folder() / "tls")
-        self.tls_servers = {}
+        self.tls_servers, self.deaf_servers = {}, {}
 
     def config(self, rows, models):
-        providers = "".join(
-            f"  {name}: {{type: openai-compatible, url: '{low.make(self)}/v1', api_key: {KEY}, "
-            f"timeouts: {{{low.more}}}}}\n" for name, low in rows.items())
+        providers = ""
+        for name, low in rows.items():
+            url = low.make(self)
+            providers += (f"  {name}: {{type: openai-compatible, url: '{url}/{name}/v1', api_key: {KEY}, "
+                          f"timeouts: {{{low.more}}}}}\n")
+            if low.deaf:
+                self.deaf_servers[name] = self.servers[-1]
         return (self.good.config() + providers + f"egress: {{resolvers: ['127.0.0.1:{self.names.port}'], "
                 f"ca_file: '{self.certificates.ca_file()}'}}\nlimits: {{event: 64KiB, answer: 128KiB}}\n" + models)
+
+    def judge_deaf(self, played):
+        """Those that hear nothing have seen a connection for each attempt that Weir tells of."""
+        attempts = [a["target"].partition("/")[0] for one in played if one.told for a in one.told["attempts"]]
+        for name, server in self.deaf_servers.items():
+            with self.subTest(fault=name):
+                until("all are taken", lambda n=name, s=server: s.connections >= attempts.count(n))
+                self.assertEqual(server.connections, attempts.count(name))
+                self.assertGreaterEqual(server.connections, 2 * len(CLIENTS))
 
     def cells(self, rows, alias):
         return [Cell(client, FIRST, stream, name, alias(name, client, stream)) for name in rows for client in CLIENTS
@@ -188,7 +239,9 @@ class BelowHttp(Routed):
         config = self.config(LOW, "")
         cells = self.cells(LOW, lambda name, client, stream: f"{name}/m-{client}-{int(stream)}")
         with Weir(config) as weir:
-            played = self.play_all(weir, cells, judge_low)
+            played = self.play_all(weir, cells, judge_low,
+                                   outcomes=lambda cell: [LOW[cell.fault].codes(cell.stream), ...])
+            self.judge_deaf(played)
             for cell, line in self.reasons(weir, played):
                 with self.subTest(client=cell.client_name, stream=cell.stream, fault=cell.fault):
                     self.assertIn(line["reason"], LOW[cell.fault].codes(cell.stream))
@@ -208,7 +261,9 @@ class BelowHttp(Routed):
             for name in rows for client in CLIENTS for stream in (JSON, STREAM))
         cells = self.cells(rows, lambda name, client, stream: f"{name}.{client}.{int(stream)}")
         with Weir(self.config(rows, models)) as weir:
-            played = self.play_all(weir, cells, judge_second)
+            played = self.play_all(weir, cells, judge_second,
+                                   outcomes=lambda cell: [LOW[cell.fault].codes(cell.stream), {"ok"}])
+            self.judge_deaf(played)
             for cell, line in self.reasons(weir, played):
                 with self.subTest(client=cell.client_name, stream=cell.stream, fault=cell.fault):
                     self.assertEqual(line["reason"], "complete")
@@ -293,17 +348,23 @@ def judge_refused(cell, reply):
     judge_error(cell, FAULTS[cell.fault].wanted(cell), reply)
 
 
+def first_only(cell):
+    return [{FAULTS[cell.fault].wanted(cell).reason}]
+
+
 class OfWires(Routed):
     """Two targets of different wires. Each cell has an alias and a first target of its own, so that what
     one does to its target's health is nothing to another."""
 
     def setUp(self):
         self.provider = self.closing(Provider({"good": play_good, **{name: f.play for name, f in FAULTS.items()}}))
+        self.provider.wires = {f"slow-{name}": name for name in ROWS}
 
     def config(self, cells):
         slow = "first_token: 500ms, head: 700ms, between_tokens: 700ms"
-        rows = [f"  slow-{name}: {{type: {row.type}, url: 'http://127.0.0.1:{self.provider.port}/{name}{row.url}', "
-                f"api_key: {KEY}{row.more}, timeouts: {{{slow}}}}}\n" for name, row in ROWS.items()]
+        url = f"http://127.0.0.1:{self.provider.port}/slow-"
+        rows = [f"  slow-{name}: {{type: {row.type}, url: '{url}{name}{row.url}', api_key: {KEY}{row.more}, "
+                f"timeouts: {{{slow}}}}}\n" for name, row in ROWS.items()]
         wires, models = list(ROWS), "models:\n"
         for n, cell in enumerate(cells):
             other = wires[(wires.index(cell.wire_name) + 1 + n % 4) % 5]
@@ -316,7 +377,7 @@ class OfWires(Routed):
     def test_before_content(self):
         cells = list(wire_cells(before_content))
         with Weir(self.config(cells)) as weir:
-            played = self.play_all(weir, cells, judge_second, 12)
+            played = self.play_all(weir, cells, judge_second, 12, lambda cell: [*first_only(cell), {"ok"}])
             for cell, line in self.reasons(weir, played):
                 with self.subTest(client=cell.client_name, wire=cell.wire_name, stream=cell.stream, fault=cell.fault):
                     self.assertEqual(line["attempts"][0]["outcome"], FAULTS[cell.fault].wanted(cell).reason)
@@ -326,13 +387,13 @@ class OfWires(Routed):
     def test_held(self):
         cells = list(wire_cells(held))
         with Weir(self.config(cells)) as weir:
-            self.play_all(weir, cells, judge_refused)
+            self.play_all(weir, cells, judge_refused, outcomes=first_only)
 
     def test_after_content(self):
         """What the client has begun to get ends with an error; nobody else is asked."""
         cells = list(wire_cells(after_content))
         with Weir(self.config(cells)) as weir:
-            self.play_all(weir, cells, judge_cut, 12)
+            self.play_all(weir, cells, judge_cut, 12, first_only)
         self.assertEqual([call.model for call in self.provider.calls if call.fault == "good"], [])
         print(f"error event after content: {len(cells)} cells of {len({c.fault for c in cells})} faults", flush=True)
 
@@ -361,7 +422,7 @@ class Hedged(Routed):
             cells, config = self.play(name, "good")
             with Weir(config) as weir:
                 began = time.monotonic()
-                played = self.play_all(weir, cells, judge_second, 12)
+                played = self.play_all(weir, cells, judge_second, 12, lambda cell: [{"hedged"}, {"ok"}])
                 self.assertLess(time.monotonic() - began, late(6))
                 for cell, line in self.reasons(weir, played):
                     with self.subTest(client=cell.client_name, wire=cell.wire_name, stream=cell.stream, fault=name):
@@ -378,7 +439,8 @@ class Hedged(Routed):
             judge_kind(cell, cell.client.form.read_error(reply.json()))
 
         with Weir(config) as weir:
-            self.play_all(weir, cells, judge, 12)
+            both = [{"timeout_head", "timeout_first_token"}, {"upstream_error"}]
+            self.play_all(weir, cells, judge, 12, lambda cell: both)
 
 
 # ---------------------------------------------------------------- all fail, and the last resort
@@ -396,9 +458,13 @@ class AllFail(Routed):
 
     cells = [Cell(client, FIRST, stream, "refused", "chat") for client in CLIENTS for stream in (JSON, STREAM)]
 
+    @staticmethod
+    def refused(_cell):
+        return [{"upstream_connect"}, ...]
+
     def test_error(self):
         with Weir(self.config()) as weir:
-            self.play_all(weir, self.cells * 3, judge_low)
+            self.play_all(weir, self.cells * 3, judge_low, outcomes=self.refused)
 
     def test_last_resort(self):
         def judge(cell, reply):
@@ -410,7 +476,7 @@ class AllFail(Routed):
             need(said == "Please try again.", answer)
 
         with Weir(self.config(", last_resort: 'Please try again.'")) as weir:
-            played = self.play_all(weir, self.cells, judge)
+            played = self.play_all(weir, self.cells, judge, outcomes=self.refused)
             for cell, line in self.reasons(weir, played):
                 with self.subTest(client=cell.client_name, stream=cell.stream):
                     self.assertNotEqual(line["reason"], "complete", line)
@@ -465,7 +531,8 @@ class Clients(Routed):
             sock = self.request(weir, CLIENTS["openai"], f"openai/{ROWS['openai'].model}--hold", True)
             self.assertTrue(sock.recv(1000).startswith(b"HTTP/1.1 200"))
             played = self.play_all(weir, cells, judge_full)
-            self.play_all(weir, [dataclasses.replace(cell, alias="over") for cell in cells], judge_over, 1)
+            over = [dataclasses.replace(cell, alias="over") for cell in cells]
+            self.play_all(weir, over, judge_over, 1)
             sock.close()
             ids = {one.reply.headers["x-weir-request-id"] for one in played}
             lines = [line for line in weir.last_access(len(cells) * 2 + 1) if line["request_id"] in ids]

@@ -7,6 +7,7 @@ import threading
 import time
 
 from egress_cases import A, Names
+from explained import TAG, Heard
 from harness import Server, read_request
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
@@ -44,10 +45,10 @@ class BlackHole:
 
 class Rude(Server):
     """Does with each connection what `manners` says: a function of the socket, after the request unless it
-    is marked `at_once`."""
+    is marked `at_once`. The first step of the path is the provider's name."""
 
     def __init__(self, manners, tls=None):
-        self.manners, self.requests, self.connections = manners, 0, 0
+        self.manners, self.requests, self.connections, self.heard = manners, 0, 0, []
         super().__init__(self._serve, tls)
 
     def _serve(self, sock, peer):
@@ -57,6 +58,8 @@ class Rude(Server):
             if request is None:
                 return
             self.requests += 1
+            name, model = request.path.split("/")[1], request.json()["model"]
+            self.heard.append(Heard(request.headers.get(TAG), f"{name}/{model}"))
         self.manners(sock)
 
 

@@ -31,7 +31,7 @@ class Failover(unittest.TestCase):
                               f"  one: {{type: vllm, url: 'http://127.0.0.1:{one.getsockname()[1]}/v1'}}\n"
                               f"models: {{chat: {{targets: [one/m, two/m]}}, direct: {{targets: [two/m]}}}}\n"
                               f"{NO_BREAKER}{FREE}")
-                    async with gateway(config) as (_, clients):
+                    async with gateway(config, two=two) as (_, clients):
                         return await self.measure(clients)
 
         for stream in (False, True):
@@ -73,7 +73,7 @@ class Retries(unittest.TestCase):
                 names = ", ".join(f"{name}/m" for name in mocks)
                 config = (f"listen: 127.0.0.1:{{port}}\nworkers: 4\nproviders:\n{providers(**mocks)}"
                           f"models: {{chat: {{targets: [{names}]}}}}\nhealth: {{probe: 0}}\n")
-                async with gateway(config) as (_, clients):
+                async with gateway(config, **mocks) as (_, clients):
                     results = await clients.open_loop(rate, 2000 / rate, stream=False)
                     self.assertFalse({result.status for result in results} - {502, 503})
                     since = results[0].at + 1
@@ -115,7 +115,7 @@ class Overload(unittest.TestCase):
             await call.good(self.FIRST, self.REST)
 
         async with Mock(serve) as mock:
-            async with gateway(self.config(mock, queue, wait)) as (_, clients):
+            async with gateway(self.config(mock, queue, wait), one=mock) as (_, clients):
                 rate = times * self.SLOTS / (self.FIRST + self.REST)
                 results = await clients.open_loop(rate, self.seconds, lambda n: -math.log(1 - chance.random()),
                                                   headers=headers)
@@ -184,7 +184,7 @@ class Hedging(unittest.TestCase):
         async with Mock(sometimes) as one, Mock(good) as two:
             config = (f"listen: 127.0.0.1:{{port}}\nproviders:\n{providers(one=one, two=two)}"
                       f"models: {{chat: {{targets: [one/m, two/m]{hedge}}}}}\n{NO_BREAKER}")
-            async with gateway(config) as (weir, clients):
+            async with gateway(config, one=one, two=two) as (weir, clients):
                 results = await clients.open_loop(self.RATE, self.count / self.RATE)
                 for result in results:
                     self.assertEqual(result.status, 200)

@@ -5,9 +5,14 @@ import contextlib
 import json
 import time
 
+import explained
+from explained import TAG, Heard, new_tag
 from harness import CHAT, Weir, completion
 
 WORD = "hello"
+# What an answer with this status is called.
+OUTCOMES = {200: "ok", 400: "upstream_refused", 401: "upstream_auth", 403: "upstream_auth", 422: "upstream_refused",
+            429: "rate_limit_exceeded", 500: "upstream_error", 503: "upstream_error"}
 
 
 def run(coroutine):
@@ -31,6 +36,11 @@ class Call:
     def __init__(self, mock, path, headers, body, writer, number):
         self.mock, self.path, self.headers, self.body, self.writer = mock, path, headers, body, writer
         self.number, self.inside = number, True
+        self.heard = Heard(headers.get(TAG), body.get("model"), 0)
+        mock.heard.append(self.heard)
+
+    def say(self, status):
+        self.heard.status, self.heard.outcome = status, OUTCOMES[status]
 
     def leave(self):
         """Before the last byte: whoever sees that may send the next request at once."""
@@ -45,6 +55,7 @@ class Call:
         data = json.dumps(value).encode()
         lines = [f"HTTP/1.1 {status} Status", "Content-Type: application/json", f"Content-Length: {len(data)}",
                  *(f"{name}: {field}" for name, field in headers)]
+        self.say(status)
         self.leave()
         self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
         await self.writer.drain()
@@ -68,6 +79,7 @@ class Call:
             await asyncio.sleep(rest)
             await self.json(completion(self.body.get("model", "m"), WORD))
             return
+        self.say(200)
         self.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         self._chunk({"role": "assistant", "content": WORD})
         await self.writer.drain()
@@ -87,7 +99,7 @@ class Mock:
 
     def __init__(self, answer, probed=200):
         self.answer, self.probed = answer, probed
-        self.times, self.inflight, self.most, self.probes = [], 0, 0, 0
+        self.times, self.heard, self.inflight, self.most, self.probes = [], [], 0, 0, 0
         self.tasks = set()
 
     async def __aenter__(self):
@@ -164,10 +176,11 @@ async def _left(reader):
 
 
 class Result:
-    """`first`: seconds to the first token, or None; `total`: to the end."""
+    """`first`: seconds to the first token, or None; `total`: to the end; `tag`: what the mocks know it by."""
 
-    def __init__(self, status, headers, body, first, total, at):
+    def __init__(self, status, headers, body, first, total, at, tag):
         self.status, self.headers, self.body, self.first, self.total, self.at = status, headers, body, first, total, at
+        self.tag = tag
 
     @property
     def target(self):
@@ -192,7 +205,8 @@ class Client:
         if stream:
             body["stream"] = True
         data = json.dumps(body).encode()
-        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        tag = new_tag()
+        fields = "".join(f"{name}: {value}\r\n" for name, value in (*headers, (TAG, tag)))
         if self.writer is None or self.writer.is_closing():
             await self._open()
         began = time.monotonic()
@@ -211,7 +225,7 @@ class Client:
         total = time.monotonic() - began
         if answer.get("connection") == "close":
             self.close()
-        return Result(int(line.split()[1]), answer, body, first, total, began)
+        return Result(int(line.split()[1]), answer, body, first, total, began, tag)
 
     def close(self):
         if self.writer is not None:
@@ -223,13 +237,14 @@ class Clients:
     """As many kept connections as are needed at a time."""
 
     def __init__(self, port):
-        self.port, self.free, self.all = port, [], []
+        self.port, self.free, self.all, self.results = port, [], [], []
 
     async def ask(self, **more):
         client = self.free.pop() if self.free else Client(self.port)
         if client not in self.all:
             self.all.append(client)
         result = await client.ask(**more)
+        self.results.append(result)
         self.free.append(client)
         return result
 
@@ -252,13 +267,15 @@ class Clients:
 
 
 @contextlib.asynccontextmanager
-async def gateway(config):
-    """A running gateway and clients for it. Starting and stopping it must not hold up the mocks."""
+async def gateway(config, **mocks):
+    """A running gateway and clients for it, whose requests it has to explain in the end as the mocks saw them,
+    by their providers' names. Starting and stopping it must not hold up the mocks."""
     weir = Weir(config)
     await asyncio.to_thread(weir.start)
     clients = Clients(weir.port)
     try:
         yield weir, clients
+        await asyncio.to_thread(explained.as_seen, weir, clients.results, mocks)
     except BaseException as e:
         clients.close()
         await asyncio.to_thread(weir.__exit__, type(e), e, e.__traceback__)

@@ -78,6 +78,8 @@ def half_event(call):
 # What happens to the first target's stream.
 BREAKS = {"cut": cut_at(0.6, "cut"), "ended": cut_at(0.6, "end"), "silent": cut_at(0.6, "silent"),
           "half": half_event, "error": cut_at(0.6, "cut", error_event)}
+CODES = {"cut": "upstream_cut", "ended": "upstream_cut", "silent": "timeout_between_tokens", "half": "upstream_cut",
+         "error": "upstream_error"}
 # Who goes on, and how it is asked: a prefill, or an instruction.
 FINISHERS = {"vllm": ("vllm", "openai", "local-model"), "openai": ("openai-compatible", "openai", "gpt-4o"),
              "anthropic": ("anthropic", "anthropic", "claude-opus-4-8"),
@@ -90,10 +92,11 @@ class Rescue(Routed):
     def setUp(self):
         self.provider = self.closing(Provider({**BREAKS, "rest": play_rest, "other": lambda call: stream(call, OTHER),
                                                "again": lambda call: stream(call, LONG)}))
+        self.provider.wires = {f"rest-{name}": wire for name, (_, wire, _) in FINISHERS.items()}
 
     def config(self, cells, finish):
         rows = "".join(
-            f"  rest-{name}: {{type: {kind}, url: 'http://127.0.0.1:{self.provider.port}/{wire}{ROWS[wire].url}', "
+            f"  rest-{name}: {{type: {kind}, url: 'http://127.0.0.1:{self.provider.port}/rest-{name}{ROWS[wire].url}', "
             f"api_key: {KEY}}}\n" for name, (kind, wire, _) in FINISHERS.items())
         models = "models:\n"
         for n, cell in enumerate(cells):
@@ -124,7 +127,7 @@ class Rescue(Routed):
             need(seam != cell.client_name.startswith("google"), reply.body[-300:])
 
         with Weir(self.config(cells, lambda n: (names[n % 5], "rest"))) as weir:
-            played = self.play_all(weir, cells, judge, 12)
+            played = self.play_all(weir, cells, judge, 12, lambda cell: [{CODES[cell.fault]}, {"ok"}])
             for cell, line in self.reasons(weir, played):
                 with self.subTest(client=cell.client_name, wire=cell.wire_name, fault=cell.fault):
                     self.assertEqual([a["outcome"] == "ok" for a in line["attempts"]], [False, True], line)
@@ -135,9 +138,13 @@ class Rescue(Routed):
 
     def refused(self, clients, finish, breaks=("cut", "error")):
         """Cells that must end with an error event, whoever could go on."""
+        def outcomes(cell):
+            second = [] if cell.client_name == "completions" else [{"upstream_bad_answer"}]
+            return [{CODES[cell.fault]}, *second]
+
         cells = self.cells(clients, breaks)
         with Weir(self.config(cells, finish)) as weir:
-            self.play_all(weir, cells, lambda cell, reply: judge_broken(cell, Wanted(200, CUT), reply), 12)
+            self.play_all(weir, cells, lambda cell, reply: judge_broken(cell, Wanted(200, CUT), reply), 12, outcomes)
             self.assertEqual(weir.metric("weir_rescues_total"), 0)
 
     def test_every_event(self):

@@ -7,8 +7,8 @@ rescues do, and the figures that are promised of them.
   run.py --table                                              which fault is shown where
 Figures of time are judged as they are promised for a binary without sanitizers and with --slack times
 as much for others. `prefix` needs an engine: $WEIR_LLAMA_SERVER, and a model: $WEIR_MODEL, or --synth to
-make one. Figures are printed as they come; the last line counts, and the exit status is 0 when nothing
-failed.
+make one. Figures are printed as they come, and counts behind them; the last line says how many requests
+were explained (explained.py). The exit status is 0 when nothing failed.
 """
 import argparse
 import pathlib
@@ -22,12 +22,13 @@ sys.path[:0] = [str(HERE), str(TESTS / "ops"), str(TESTS / "shared")]
 sys.path.append(str(TESTS / "matrix"))
 
 import cases  # noqa: E402
+import explained  # noqa: E402
 import figures  # noqa: E402
 import harness  # noqa: E402
 import table  # noqa: E402
 
 # Those that measure run alone.
-TOGETHER = ("faults_cases", "rescue_cases", "health_cases")
+TOGETHER = ("explained_cases", "faults_cases", "rescue_cases", "health_cases", "overlong_cases")
 ALONE = ("figures_cases", "prefix_cases")
 
 
@@ -66,6 +67,7 @@ def main():
     status = play(TOGETHER, args)
     args.jobs = 1
     status += play(ALONE, args)
+    explained.say()
     return max(status, default=1)
 
 

@@ -69,6 +69,8 @@ ROWS = (
     (35, "all upstreams are ejected", "they are asked all the same", "", "Breaker.test_panic"),
     (36, "an upstream comes back", "one request at a time, then a growing share", "",
      "Breaker.test_half_open Breaker.test_slow_start Breaker.test_failed_trial_lasts_longer"),
+    (39, "more tokens than the request allows, or no end", "cut in the stream, finish reason length, usage estimated",
+     "", "Overlong.test_cut Overlong.test_within"),
     (40, "a call's arguments are not JSON", "passed on where they are a text, else next target or 502", "",
      "OfWires.arguments-no-object OfWires.test_held"),
 )

@@ -112,7 +112,8 @@ class Table:
         for change in later:
             self.laters.add(f"{{{day(change['from'])}, {self.price(change)}}}")
         first = len(self.laters.rows) - len(later)
-        self.models.add(f"{{{{{self.text(model['id'].lower())}}}, {price}, {first}, {len(later)}}}")
+        row = f"{{{self.text(model['id'].lower())}}}, {model.get('context', 0)}, {price}"
+        self.models.add(f"{{{row}, {first}, {len(later)}}}")
         names += [(name.encode(), number) for name in model.get("names", ())]
         for member in ("except", "patterns"):
             for pattern in model.get(member, ()):

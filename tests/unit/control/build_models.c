@@ -30,6 +30,7 @@ static const char text[] =
     " hedge: {after: 500ms, budget: 9%}}\n"
     "  same-too: {strategy: sticky, session: x-session-id, targets: [plain/a]}\n"
     "  deep: {strategy: prefix, targets: [house/a]}\n"
+    "  known: {targets: [openai/gpt-4o, {use: openai/gpt-4o-mini, context: 9000}, openai/x]}\n"
     "  cheap: {strategy: cost, targets: [plain/a]}\n"
     "  cheaper: {strategy: cost, targets: [plain/a, house/a]}\n"
     "plans: {careful: {data_rules: {retention_days: 7, trains: false}}}\n"
@@ -125,6 +126,17 @@ TEST(what_targets_say)
     CHECK(t[0].region == -1 && t[1].region == -1);
     t = model(&w, "near")->targets;
     CHECK(t[0].region == -1 && t[1].region == 1 && t[2].region == 0 && t[3].region == -1);
+    world_close(&w);
+}
+
+TEST(contexts_of_targets)
+{
+    struct world w;
+    world_open(&w);
+    const struct gw_target *t = model(&w, "known")->targets;
+    CHECK(t[0].context == 128000 && !t[0].context_declared); /* of the table of prices */
+    CHECK(t[1].context == 9000 && t[1].context_declared);
+    CHECK(t[2].context == 0 && !t[2].context_declared);
     world_close(&w);
 }
 
@@ -254,7 +266,7 @@ TEST(cost_without_prices)
     struct world w;
     world_open(&w);
     CHECK_EQ_LIT(buf_view(&w.errors),
-                 "t.yaml:16:21: warning: `strategy`: `cost`, but no target of the alias `cheap` "
+                 "t.yaml:17:21: warning: `strategy`: `cost`, but no target of the alias `cheap` "
                  "has a price that is known; `prices` can say it\n");
     world_close(&w);
 }

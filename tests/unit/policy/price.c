@@ -1,4 +1,4 @@
-/* What answers cost, and which price a model has in the built-in table. */
+/* What answers cost, and which price and context a model has in the built-in table. */
 #include "policy/price.h"
 
 #include "check.h"
@@ -230,6 +230,33 @@ TEST(names_find_their_price)
     price_book_unref(b);
 }
 
+/* Windows that have been the same since the models came out; 0: the data has none. */
+TEST(names_find_their_context)
+{
+    static const struct {
+        const char *type, *model;
+        int64_t context;
+    } rows[] = {
+        {"openai", "gpt-4o", 128000},
+        {"openai-responses", "GPT-4o-2024-08-06", 128000},
+        {"anthropic", "claude-3-haiku-20240307", 200000},
+        {"vertex", "claude-sonnet-4-5@20250929", 200000},
+        {"azure", "gpt-4o-mini", 128000},
+        {"together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", 0},
+        {"openai", "gpt-4o-of-our-own", 0},
+        {"openai", "", 0},
+        {"openai-compatible", "gpt-4o", 0},
+        {"nonsense", "gpt-4o", 0},
+    };
+    struct price_book *b = price_book_new();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_note("%s %s", rows[i].type, rows[i].model);
+        CHECK_EQ_I64(price_context(b, slice_str(rows[i].type), slice_str(rows[i].model)),
+                     rows[i].context);
+    }
+    price_book_unref(b);
+}
+
 TEST(known_tiers)
 {
     struct price_book *b = price_book_new();
@@ -253,6 +280,7 @@ TEST(names_that_are_too_long_are_unknown)
     struct price_book *b = price_book_new();
     memset(name, 'a', sizeof name);
     CHECK(price_find(b, SLICE("openai"), slice_of(name, sizeof name)) == NULL);
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), slice_of(name, sizeof name)), 0);
     CHECK(price_find(b, SLICE("openrouter"), slice_of(name, PRICE_NAME_MAX)) == NULL);
     CHECK(price_find(b, SLICE("openai"), SLICE("gpt-4o\0")) == NULL);
     price_book_unref(b);
@@ -275,7 +303,10 @@ TEST(built_in_table_is_sound)
             CHECK(order < 0 || (order == 0 && before->n < n->n));
         }
     }
+    size_t contexts = 0;
     for (size_t i = 0; i < t->models_n; i++) {
+        CHECK(t->models[i].context <= PRICE_CONTEXT_MAX);
+        contexts += t->models[i].context > 0;
         if (t->models[i].price == PRICE_NONE)
             continue;
         const struct price *p = &t->prices[t->models[i].price];
@@ -283,7 +314,7 @@ TEST(built_in_table_is_sound)
         CHECK(p->windows_n <= PRICE_WINDOWS_MAX && (p->windows_n == 0) == (p->window == NULL));
         CHECK(p->tier[0].rate[PRICE_INPUT] <= PRICE_RATE_MAX);
     }
-    CHECK(t->models_n > 1000);
+    CHECK(t->models_n > 1000 && contexts > 500);
 }
 
 static void count_row(void *ctx, const struct price_row *row)

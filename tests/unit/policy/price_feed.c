@@ -142,6 +142,38 @@ TEST(feed_tiers)
     price_book_unref(b);
 }
 
+#define WINDOW(id, tokens)                                                                         \
+    "{'id':'" id "','match':{'equals':'" id "'},'context_window':" tokens ",'prices':" RATE("1") "}"
+
+static const char contexts[] = OPENAI(
+    /* clang-format off */
+    WINDOW("a", "128000") ","
+    WINDOW("b", "null") ","
+    WINDOW("c", "0") ","
+    WINDOW("d", "-5") ","
+    WINDOW("e", "1e12") ","
+    WINDOW("f", "'large'") ","
+    MODEL("g", "'equals':'g'", "'free'") ","
+    "{'id':'h','match':{'equals':'h'},'context_window':9,'prices':'free'}"
+    /* clang-format on */
+);
+
+TEST(feed_contexts)
+{
+    static const struct {
+        const char *name;
+        int64_t context;
+    } rows[] = {{"a", 128000}, {"b", 0}, {"c", 0}, {"d", 0},
+                {"e", 0},      {"f", 0}, {"g", 0}, {"h", 9}};
+    struct price_book *b = book_of(contexts);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_note("%s", rows[i].name);
+        CHECK_EQ_I64(price_context(b, SLICE("openai"), slice_str(rows[i].name)), rows[i].context);
+        CHECK_EQ_I64(rate_at(b, "openai", rows[i].name), rows[i].name[0] < 'g' ? 1 : -1);
+    }
+    price_book_unref(b);
+}
+
 #define WHEN(constraint, n) "{'constraint':{" constraint "},'prices':" RATE(n) "}"
 
 static const char conditions[] = OPENAI(MODEL(

@@ -102,6 +102,24 @@ TEST(a_newer_table_goes_before)
     price_book_unref(b);
 }
 
+TEST(contexts)
+{
+    struct price_book *b =
+        read_book(HEAD "{\"name\":\"openai\",\"fallback\":[\"other\"],\"models\":["
+                       "{\"id\":\"m\",\"names\":[\"m\"],\"context\":1},"
+                       "{\"id\":\"gpt-4\",\"names\":[\"gpt-4\"],\"context\":1000000000},"
+                       "{\"id\":\"gpt-4o\",\"names\":[\"gpt-4o\"],\"rates\":{\"input\":1}}]},"
+                       "{\"name\":\"other\",\"models\":[{\"id\":\"o\",\"patterns\":[\"o-*\"],"
+                       "\"context\":7}]}]}");
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), SLICE("M")), 1);
+    CHECK(price_find(b, SLICE("openai"), SLICE("m")) == NULL);
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), SLICE("gpt-4")), 1000000000);
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), SLICE("gpt-4o")), 128000); /* built in */
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), SLICE("o-1")), 7);
+    CHECK_EQ_I64(price_context(b, SLICE("openai"), SLICE("nobody's")), 0);
+    price_book_unref(b);
+}
+
 TEST(tiers_windows_and_changes)
 {
     struct price_book *b = read_book(
@@ -168,6 +186,11 @@ TEST(what_is_wrong_is_named_with_its_place)
         {ONE("\"later\":[{\"from\":\"2027-01-01\"},\n{\"from\":\"2027-01-01\"}]"),
          "2:9: later: days have to follow each other"},
         {ONE("\n\"price\":1"), "2:1: model: `price` is unknown"},
+        {ONE("\n\"context\":0"), "2:11: context: a whole number of 1 to 1000000000 expected"},
+        {ONE("\n\"context\":1000000001"),
+         "2:11: context: a whole number of 1 to 1000000000 expected"},
+        {ONE("\n\"context\":\"8k\""), "2:11: context: a whole number of 1 to 1000000000 expected"},
+        {ONE("\"context\":8,\n\"context\":8"), "2:1: model: a member stands here twice"},
         {ONE("\"patterns\":[\n\"\"]"), "2:1: patterns: a text of 1 to 100 bytes expected"},
         {HEAD "{\"name\":\"a\",\"models\":[\n{}]}]}", "2:1: model: `id` is missing"},
         {HEAD "\n{\"name\":\"a\",\"models\":[{\"id\":\"x\",\"names\":[\"n\",\"N\"]}]}]}",

@@ -86,8 +86,9 @@ struct gw_target {
     struct target_live *live;  /* registry, or NULL */
     uint64_t id;               /* of the label */
     double weight, quality, max_complexity;
-    int64_t context; /* tokens of prompt and answer; 0: not known */
-    int region;      /* position of its provider's in the alias' list; -1 */
+    int64_t context;       /* tokens of prompt and answer; 0: not known */
+    int region;            /* position of its provider's in the alias' list; -1 */
+    bool context_declared; /* by the configuration, not by a table that may be wrong */
     bool fallback;
 };
 

@@ -362,11 +362,16 @@ struct llm_sequencer {
     struct arena *arena;
     bool failed; /* no memory */
     bool is_open;
-    unsigned open;               /* the part that goes through */
+    unsigned open; /* the part that goes through */
+    enum llm_part_kind open_kind;
     struct llm_waiting *waiting; /* private */
     unsigned choice;             /* whose parts these are; the caller's is that of choice 0 */
     struct llm_sequencer *next;  /* private: of other choices */
 };
 void llm_sequence(void *sequencer, const struct llm_event *e);
+/* The answer is to end in the middle: ends the part that is open in each choice, and forgets what
+ * waits behind it. Without `calls` a tool call stays open: for dialects that say it whole or not at
+ * all. */
+void llm_sequence_cut(struct llm_sequencer *first, bool calls);
 
 #endif

@@ -121,6 +121,8 @@ enum metric_label {
     X(HEDGES, "weir_hedges_total", COUNTER, 1, "Second attempts beside a slow first one")          \
     X(RESCUES, "weir_rescues_total", COUNTER, 1,                                                   \
       "Streams that were cut and finished by another target")                                      \
+    X(OVERLONG, "weir_overlong_total", COUNTER, 1,                                                 \
+      "Streams cut because they went on behind the request's bound on tokens")                     \
     X(RETRIES_REFUSED, "weir_retries_refused_total", COUNTER, 1,                                   \
       "Further attempts that the retry budget did not allow")                                      \
     X(CANCELLED, "weir_cancelled_total", COUNTER, 1, "Requests whose client left")                 \

@@ -1,5 +1,5 @@
-/* Prices of models: a compact table made from public price data, overridden by the configuration
- * or by a newer table. An unknown price is unknown, never 0. */
+/* Prices of models, and how long their contexts are: a compact table made from public price data,
+ * overridden by the configuration or by a newer table. An unknown price is unknown, never 0. */
 #ifndef POLICY_PRICE_H
 #define POLICY_PRICE_H
 
@@ -58,6 +58,8 @@ void price_book_unref(struct price_book *b);
  * `openai-compatible` and self-hosted types have none. */
 const struct price *price_find(const struct price_book *b, struct slice provider_type,
                                struct slice model);
+/* Tokens that it takes, for names as in price_find: of the newest table that says; 0: not known. */
+int64_t price_context(const struct price_book *b, struct slice provider_type, struct slice model);
 /* A model of a table, for people. */
 struct price_row {
     struct slice provider, model;

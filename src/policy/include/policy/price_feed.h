@@ -1,6 +1,6 @@
 /* Public price data: turns the file that the project genai-prices publishes (data.json, MIT) into
- * the format that Weir keeps (docs/prices.md). Only facts are taken over: names, and rates of what
- * Weir counts. */
+ * the format that Weir keeps (docs/prices.md). Only facts are taken over: names, contexts,
+ * and rates of what Weir counts. */
 #ifndef POLICY_PRICE_FEED_H
 #define POLICY_PRICE_FEED_H
 

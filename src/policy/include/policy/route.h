@@ -18,7 +18,8 @@
  * Panic: more than `max_ejected` percent of the targets that could do this request are ejected
  * (tried ones count, drained ones and fallbacks do not) and no fallback is well and has a place:
  * as with Envoy's priorities there is no panic while somebody else can answer. Then ejected,
- * half-open and warming ones are as good as any, and rests after 429 still hold. */
+ * half-open and warming ones are as good as any (for `ordered` the ejected ones behind, by chance),
+ * and rests after 429 still hold. */
 #ifndef POLICY_ROUTE_H
 #define POLICY_ROUTE_H
 
