@@ -74,16 +74,19 @@ size_t gw_key_ring_count(const struct gw_key_ring *r)
     return r->count;
 }
 
-/* The slot of `digest`, or the empty one where it would stand. Digests are spread evenly as they
- * are. */
-static size_t slot_of(const struct table *t, const uint8_t digest[SHA256_BYTES])
+/* The entry of `digest`, or NULL; `*ret_slot` is where it stands or would stand. Readers take the
+ * entry that was compared: an empty slot may be another digest's a moment later. Digests are spread
+ * evenly as they are. */
+static struct entry *entry_of(const struct table *t, const uint8_t digest[SHA256_BYTES],
+                              size_t *ret_slot)
 {
     uint64_t at;
     memcpy(&at, digest, sizeof at);
     for (size_t i = (size_t)at & t->mask;; i = (i + 1) & t->mask) {
-        const struct entry *e = atomic_load_explicit(&t->slots[i], memory_order_acquire);
+        struct entry *e = atomic_load_explicit(&t->slots[i], memory_order_acquire);
+        *ret_slot = i;
         if (e == NULL || memcmp(e->digest, digest, SHA256_BYTES) == 0)
-            return i;
+            return e;
     }
 }
 
@@ -98,7 +101,9 @@ static bool grow(struct gw_key_ring *r)
         struct entry *e = old->slots[i];
         if (e == NULL || e->key == NULL)
             continue;
-        t->slots[slot_of(t, e->digest)] = e;
+        size_t at;
+        (void)entry_of(t, e->digest, &at);
+        t->slots[at] = e;
         r->used++;
     }
     atomic_store_explicit(&r->table, t, memory_order_release);
@@ -118,8 +123,8 @@ bool gw_key_ring_put(struct gw_key_ring *r, const uint8_t digest[SHA256_BYTES],
     e->key = key;
     e->until_ns = until_ns;
     t = r->table;
-    size_t at = slot_of(t, digest);
-    const struct entry *before = t->slots[at];
+    size_t at;
+    const struct entry *before = entry_of(t, digest, &at);
     r->used += before == NULL;
     r->count += before == NULL || before->key == NULL;
     atomic_store_explicit(&t->slots[at], e, memory_order_release);
@@ -128,9 +133,8 @@ bool gw_key_ring_put(struct gw_key_ring *r, const uint8_t digest[SHA256_BYTES],
 
 void gw_key_ring_remove(struct gw_key_ring *r, const uint8_t digest[SHA256_BYTES])
 {
-    struct table *t = r->table;
-    size_t at = slot_of(t, digest);
-    struct entry *e = t->slots[at];
+    size_t at;
+    struct entry *e = entry_of(r->table, digest, &at);
     if (e == NULL || e->key == NULL)
         return;
     e->key = NULL; /* it stays in its slot, for those that stand behind it */
@@ -163,17 +167,17 @@ void gw_key_ring_keep(struct gw_key_ring *r, struct slice name,
 const struct gw_key *gw_key_ring_peek(const struct gw_key_ring *r,
                                       const uint8_t digest[SHA256_BYTES])
 {
-    const struct table *t = r->table;
-    const struct entry *e = t->slots[slot_of(t, digest)];
+    size_t at;
+    const struct entry *e = entry_of(r->table, digest, &at);
     return e != NULL ? e->key : NULL;
 }
 
 const struct gw_key *gw_key_ring_find(struct gw_key_ring *r, const uint8_t digest[SHA256_BYTES],
                                       int64_t wall_ns)
 {
-    const struct table *t = atomic_load_explicit(&r->table, memory_order_acquire);
+    size_t at;
     const struct entry *e =
-        atomic_load_explicit(&t->slots[slot_of(t, digest)], memory_order_acquire);
+        entry_of(atomic_load_explicit(&r->table, memory_order_acquire), digest, &at);
     const struct gw_key *key = e != NULL ? e->key : NULL;
     bool good = key != NULL && !key->disabled &&
                 (key->expires_ns == 0 || wall_ns < key->expires_ns) &&
