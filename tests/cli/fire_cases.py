@@ -168,7 +168,8 @@ class Wrong(FireCase):
 
     def test_breaker_that_panics(self):
         lines = self.failed(OPEN, "health: {max_ejected: 30%}\n",
-                            "models: {m: {targets: [house/a, openai/gpt-4o]}}\n")
+                            "models: {m: {strategy: quality, targets: [{use: house/a, quality: 90}, "
+                            "{use: openai/gpt-4o, quality: 50}]}}\n")
         self.assertEqual(lines, ["breaker: FAILED house/a (m): still asked after 5 failures: it is "
                                  "50% of the targets, and `max_ejected` is 30%"])
 

@@ -2,6 +2,7 @@
  */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "world.h"
 
@@ -122,5 +123,146 @@ TEST(no_way_around)
         world_check_rest(w);
         world_free(w);
     }
+    check_note("%s", "");
+}
+
+/* --- random rules, and everything that asks another target */
+
+#define ROUNDS 600
+#define STEPS  40
+
+static const int asked_for[] = {ALPHA, BETA, GAMMA, DELTA, GAMMA};
+static struct gw_governance said[4];
+static struct gw_data_rules of_key, of_use_case;
+static int level;
+static enum route_strategy strategy;
+
+static struct gw_data_rules random_rules(void)
+{
+    return (struct gw_data_rules){(enum gw_location)check_random_below(3),
+                                  (int64_t)check_random_below(3) * 30 - 30,
+                                  check_random_below(3) == 0};
+}
+
+static void make_rules(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        said[i] = (struct gw_governance){
+            (enum gw_location)check_random_below(3), (int64_t)check_random_below(3) * 30 - 30,
+            (int)check_random_below(3) - 1, (int)check_random_below(5) - 1};
+    of_key = random_rules();
+    of_use_case = random_rules();
+    level = (int)check_random_below(5) - 1;
+    strategy = (enum route_strategy)check_random_below(ROUTE_STRATEGIES_N);
+}
+
+static void with_random_rules(struct gw_snapshot *s)
+{
+    struct gw_model *m = snapshot_model(s, "wires");
+    s->auth_keys = true;
+    for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+        snapshot_provider(s, ALPHA + (unsigned)i)->governance = said[i];
+        snapshot_provider(s, ALPHA + (unsigned)i)->row = llm_provider_find(SLICE("vllm"));
+    }
+    add_key(s, "some", of_key);
+    ASSERT(strmap_init(&s->use_cases, &s->arena, 1));
+    add_use_case(s, "any", of_use_case, level);
+    snapshot_retarget(m, s, asked_for, ARRAY_LEN(asked_for));
+    m->strategy = strategy;
+    m->hedge_after_ns = 50 * NS_PER_MS;
+    m->hedge_percent = 100;
+    m->rescue = RESCUE_CONTINUE;
+    s->retry = (struct gw_retry){.attempts = 4, .same_target = 2, .percent = 100, .per_second = 99};
+    snapshot_watch(m);
+}
+
+/* Told anew from the documentation: a provider that says nothing meets no demand. */
+static bool meets(const struct gw_governance *g, const struct gw_data_rules *r)
+{
+    return (r->location == LOCATION_ANY || r->location == g->location) &&
+           (r->retention_days < 0 ||
+            (g->retention_days >= 0 && g->retention_days <= r->retention_days)) &&
+           (!r->no_training || g->trains == 0);
+}
+
+static bool is_permitted(unsigned provider)
+{
+    const struct gw_governance *g = &said[provider - ALPHA];
+    return meets(g, &of_key) && meets(g, &of_use_case) && (level <= 0 || g->data_class >= level);
+}
+
+/* Something happens to one of the open calls. */
+static void happen(struct world *w)
+{
+    struct call *c = call_last_open(w->loop);
+    if (c == NULL) { /* a pause before the next one */
+        loop_advance(w->loop, 300 * NS_PER_MS);
+        return;
+    }
+    switch (check_random_below(7)) {
+    case 0: call_fail(c, NET_FAIL_CONNECT, ""); break;
+    case 1: call_fail(c, NET_FAIL_RESET, ""); break;
+    case 2: answer_json(c, 429, SLICE("{\"error\":{\"message\":\"slow down\"}}")); break;
+    case 3: answer_json(c, 503, SLICE("{\"error\":{\"message\":\"boom\"}}")); break;
+    case 4: loop_advance(w->loop, 60 * NS_PER_MS); break;
+    case 5:
+        call_head(c, 200, SSE_HEAD, -1);
+        if (c->lease == NULL)
+            break;
+        call_piece(c, SLICE(EV_ROLE EV_TEXT EV_TEXT EV_TEXT EV_TEXT EV_TEXT EV_TEXT EV_TEXT));
+        if (c->lease != NULL)
+            call_fail(c, NET_FAIL_TRUNCATED, "");
+        break;
+    default: answer_stream(c, SLICE(EV_ROLE EV_TEXT EV_FINISH EV_DONE)); break;
+    }
+}
+
+static unsigned provider_of(const struct world *w, const struct call *c)
+{
+    unsigned p = 0;
+    while (p < PROVIDERS_N && w->up[p] != c->upstream)
+        p++;
+    return p;
+}
+
+static bool somebody_may(void)
+{
+    bool may = false;
+    for (unsigned p = ALPHA; p <= DELTA; p++)
+        may |= is_permitted(p);
+    return may;
+}
+
+/* Strategies, fallbacks, retries, hedges, rescues and breakers, in any order: none of them leaves
+ * what is permitted. */
+TEST(nothing_leaves_what_is_permitted)
+{
+    int64_t calls = 0, refused = 0, hedges = 0, rescues = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        check_note("round %u", round);
+        make_rules();
+        struct world *w = world_new(with_random_rules);
+        for (unsigned request = 0; request < 3; request++) {
+            struct net_stream *s = ask_path(w, HTTP_POST, "/v1/chat/completions",
+                                            "x-api-key: sk-some\nx-weir-use-case: any\n",
+                                            chat_body("wires", ASK_STREAM));
+            for (unsigned i = 0; i < STEPS && s->state == CLIENT_OPEN; i++)
+                happen(w);
+            CHECK(somebody_may() || s->status == 403);
+            refused += s->status == 403;
+            if (s->state == CLIENT_OPEN)
+                client_leave(s, NET_GONE_CLOSED);
+            client_free(s);
+        }
+        for (unsigned i = 0; i < calls_made(w->loop); i++)
+            CHECK(is_permitted(provider_of(w, call_at(w->loop, i))));
+        calls += calls_made(w->loop);
+        hedges += metric_plain_value(MP_HEDGES);
+        rescues += metric_plain_value(MP_RESCUES);
+        world_free(w);
+    }
+    check_note("%lld calls, %lld refusals, %lld hedges, %lld rescues", (long long)calls,
+               (long long)refused, (long long)hedges, (long long)rescues);
+    CHECK(calls > ROUNDS && refused > 0 && hedges > 20 && rescues > 5);
     check_note("%s", "");
 }
