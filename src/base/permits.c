@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "base/hash.h"
+
 #define TURN       ((uint64_t)1 << 20) /* what a turn of weight 1 takes of virtual time */
 #define MEAN_SHIFT 4                   /* the mean moves by a sixteenth of the difference */
 
@@ -50,14 +52,10 @@ static bool has_room(const struct permits *p)
     return p->limit == 0 || p->held < p->limit;
 }
 
-/* Any bijection that scatters consecutive numbers does as a rank; this one is the finalizer of
- * SplitMix64 (S. Vigna, prng.di.unimi.it/splitmix64.c, public domain). */
+/* Any bijection that scatters consecutive numbers does as a rank. */
 static uint64_t rank_of(uint64_t number)
 {
-    uint64_t z = number * UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
+    return hash_mix(number * HASH_STEP);
 }
 
 static uint64_t turn_of(const struct permit_waiter *w)

@@ -1,7 +1,6 @@
 /* Prices as a table for people, or as JSON. */
 #include <stdio.h>
 
-#include "base/json_write.h"
 #include "llm/provider.h"
 #include "prices.h"
 #include "terminal.h"
@@ -17,32 +16,15 @@ struct show {
     unsigned found;
 };
 
-static const char *const item_names[PRICE_ITEMS_N] = {
-    [PRICE_INPUT] = "input",     [PRICE_OUTPUT] = "output",
-    [PRICE_CACHED] = "cached",   [PRICE_CACHE_WRITE] = "cache_write",
-    [PRICE_REQUEST] = "request",
-};
-
-/* Dollars without needless zeros, at least `least` digits behind the point. */
-static size_t dollars(int64_t rate, size_t least, char *out, size_t size)
-{
-    int n = snprintf(out, size, "%lld.%09lld", (long long)(rate / PRICE_PER_DOLLAR),
-                     (long long)(rate % PRICE_PER_DOLLAR));
-    size_t len = (size_t)n, point = len - 9;
-    while (len > point + least && out[len - 1] == '0')
-        len--;
-    return out[len - 1] == '.' ? len - 1 : len;
-}
-
 void prices_put_dollars(struct buf *out, int64_t rate)
 {
-    char text[40];
+    char text[PRICE_PRINTED_MAX];
     if (rate == PRICE_UNKNOWN) {
         buf_char(out, '-');
         return;
     }
     buf_char(out, '$');
-    buf_append(out, text, dollars(rate, 2, text, sizeof text));
+    buf_append(out, text, price_print(rate, 2, text));
 }
 
 /* ---------------------------------------------------------------- table */
@@ -111,36 +93,6 @@ static void put_table_row(struct show *s, struct slice provider, struct slice mo
 
 /* ---------------------------------------------------------------- JSON */
 
-static void put_json_rates(struct json_writer *w, const struct price_tier *t)
-{
-    char text[40];
-    for (unsigned i = 0; i < PRICE_ITEMS_N; i++) {
-        if (t->rate[i] == PRICE_UNKNOWN)
-            continue;
-        jw_key_slice(w, slice_str(item_names[i]));
-        jw_raw(w, slice_of(text, dollars(t->rate[i], 0, text, sizeof text)));
-    }
-}
-
-static void put_json_tiers(struct json_writer *w, const struct price_tier *tiers, unsigned n)
-{
-    jw_key(w, "rates");
-    jw_open(w, '{');
-    put_json_rates(w, &tiers[0]);
-    jw_close(w, '}');
-    if (n == 1)
-        return;
-    jw_key(w, "above");
-    jw_open(w, '[');
-    for (unsigned i = 1; i < n; i++) {
-        jw_open(w, '{');
-        jw_field_i64(w, "tokens", tiers[i].from_tokens - 1);
-        put_json_rates(w, &tiers[i]);
-        jw_close(w, '}');
-    }
-    jw_close(w, ']');
-}
-
 static void put_json_time(struct json_writer *w, uint32_t s)
 {
     char text[16];
@@ -157,7 +109,7 @@ static void put_json_row(struct show *s, struct slice provider, struct slice mod
     jw_field_string(w, "model", model);
     jw_field_bool(w, "known", p != NULL);
     if (p != NULL) {
-        put_json_tiers(w, p->tier, p->tiers_n);
+        price_put_rates(w, p->tier, p->tiers_n);
         for (unsigned i = 0; i < p->windows_n; i++) {
             if (i == 0) {
                 jw_key(w, "windows");
@@ -168,7 +120,7 @@ static void put_json_row(struct show *s, struct slice provider, struct slice mod
             put_json_time(w, p->window[i].from_s);
             jw_key(w, "to");
             put_json_time(w, p->window[i].to_s);
-            put_json_tiers(w, p->window[i].tier, p->window[i].tiers_n);
+            price_put_rates(w, p->window[i].tier, p->window[i].tiers_n);
             jw_close(w, '}');
         }
         if (p->windows_n > 0)

@@ -264,11 +264,6 @@ static void get_limits(const struct admin_request *q, struct admin_reply *r)
 
 static void put_tiers(struct json_writer *w, const struct price_tier *tiers, unsigned n)
 {
-    static const char *const items[PRICE_ITEMS_N] = {[PRICE_INPUT] = "input",
-                                                     [PRICE_OUTPUT] = "output",
-                                                     [PRICE_CACHED] = "cached",
-                                                     [PRICE_CACHE_WRITE] = "cache_write",
-                                                     [PRICE_REQUEST] = "request"};
     jw_key(w, "tiers");
     jw_open(w, '[');
     for (unsigned t = 0; t < n; t++) {
@@ -277,7 +272,7 @@ static void put_tiers(struct json_writer *w, const struct price_tier *tiers, uns
         for (unsigned i = 0; i < PRICE_ITEMS_N; i++) {
             if (tiers[t].rate[i] == PRICE_UNKNOWN)
                 continue;
-            jw_key_slice(w, slice_str(items[i]));
+            jw_key_slice(w, slice_str(price_item_names[i]));
             usage_put_money(w, tiers[t].rate[i]);
         }
         jw_close(w, '}');

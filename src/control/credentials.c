@@ -10,6 +10,7 @@
 #include "build_egress.h"
 #include "credential_source.h"
 #include "observe/log.h"
+#include "policy/retry_budget.h"
 #include "watch.h"
 
 #define CALL_NS    (10 * NS_PER_S) /* one call, name and handshake included */
@@ -72,11 +73,7 @@ int64_t credentials_renew_after(int64_t life_ns, uint64_t random)
 
 int64_t credentials_retry_after(unsigned failures, uint64_t random)
 {
-    int64_t wait = RETRY_NS;
-    for (unsigned i = 1; i < failures && wait < RETRY_MAX; i++)
-        wait *= 2;
-    wait = MIN_OF(wait, RETRY_MAX);
-    return wait - (int64_t)(random % (uint64_t)(wait / 4));
+    return retry_pause_ns(failures, RETRY_NS, RETRY_MAX, random);
 }
 
 struct credentials *credentials_new(void)

@@ -10,6 +10,7 @@
 #include "build_egress.h"
 #include "net/upstream.h"
 #include "observe/log.h"
+#include "policy/retry_budget.h"
 
 #define CALL_NS     (10 * NS_PER_S) /* one try, name and handshake included */
 #define RETRY_NS    NS_PER_S
@@ -54,11 +55,7 @@ struct webhook {
 
 int64_t webhook_retry_after(unsigned failures, uint64_t random)
 {
-    int64_t wait = RETRY_NS;
-    for (unsigned i = 1; i < failures && wait < RETRY_MAX; i++)
-        wait *= 2;
-    wait = MIN_OF(wait, RETRY_MAX);
-    return wait - (int64_t)(random % (uint64_t)(wait / 4));
+    return retry_pause_ns(failures, RETRY_NS, RETRY_MAX, random);
 }
 
 size_t webhook_waiting(const struct webhook *w)

@@ -11,18 +11,13 @@ static uint32_t at_most_u32(int64_t n)
     return (uint32_t)MAX_OF(MIN_OF(n, (int64_t)UINT32_MAX), INT64_C(0));
 }
 
-static int64_t wall_s(const struct exchange *x)
-{
-    return (x->started_ns + x->worker->gateway->wall_offset_ns) / NS_PER_S;
-}
-
 /* What is the same in all rows of the exchange. */
 static void put_exchange(const struct exchange *x, struct ledger_row *row)
 {
     const struct admission *ad = x->admission;
     const struct gw_key *k = x->key;
     memcpy(row->id, x->raw_id, sizeof row->id);
-    row->start_ns = x->started_ns + x->worker->gateway->wall_offset_ns;
+    row->start_ns = exchange_wall_ns(x);
     row->first_us = UINT32_MAX;
     row->flags = x->request.stream ? LEDGER_STREAM : 0;
     if (ad != NULL) {
@@ -134,7 +129,7 @@ int64_t account_cost(const struct attempt *a)
     const struct gw_target *t = &a->target;
     bool said = a->usage.input >= 0 || a->usage.output >= 0;
     return said && t->price != NULL && a->target.provider->hour_nano == 0
-               ? price_cost(t->price, &a->usage, wall_s(a->exchange))
+               ? price_cost(t->price, &a->usage, exchange_wall_ns(a->exchange) / NS_PER_S)
                : -1;
 }
 
@@ -172,7 +167,7 @@ void account_end(struct attempt *a)
     if (a->target.price == NULL && asked)
         row->flags |= LEDGER_UNPRICED;
     else if (a->target.price != NULL && asked)
-        cost += price_cost(a->target.price, &u, wall_s(x));
+        cost += price_cost(a->target.price, &u, exchange_wall_ns(x) / NS_PER_S);
     row->cost_nano = cost;
     const struct limit_amounts actual = {.input = u.input, .output = u.output, .cost_nano = cost};
     struct limit_amounts over =

@@ -14,11 +14,6 @@ static bool is_budget(enum limit_kind k)
     return k >= LIMIT_BUDGET_HOUR;
 }
 
-static int64_t wall_s(const struct exchange *x)
-{
-    return (x->started_ns + x->worker->gateway->wall_offset_ns) / NS_PER_S;
-}
-
 static struct slice dollars(struct exchange *x, int64_t nano)
 {
     struct buf *b = &x->worker->line;
@@ -175,7 +170,7 @@ enum gw_error admit_reserve(struct exchange *x, const struct gw_target *t, struc
     }
     struct llm_usage u = {want.input, want.output, 0, 0, 0};
     if (t->price != NULL)
-        want.cost_nano = price_cost(t->price, &u, wall_s(x));
+        want.cost_nano = price_cost(t->price, &u, exchange_wall_ns(x) / NS_PER_S);
     ret->reserved = want;
     if (ad->n == 0)
         return GW_OK;

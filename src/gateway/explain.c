@@ -113,7 +113,6 @@ static void put_attempt(struct explain_record *e, const struct exchange *x, cons
 
 void explain_note(struct exchange *x, const char *reason, unsigned status)
 {
-    const struct gateway *g = x->worker->gateway;
     struct explain_ring *r = x->worker->explain;
     bool let_in = x->request.model.n > 0 || x->admission != NULL;
     if (!let_in || !pipeline_asks_model(x))
@@ -127,7 +126,7 @@ void explain_note(struct exchange *x, const char *reason, unsigned status)
     explain_put_route(e, &x->route);
     for (unsigned i = 0; i < x->attempts_n; i++)
         put_attempt(e, x, x->attempts[i]);
-    e->wall_ns = x->started_ns + g->wall_offset_ns;
+    e->wall_ns = exchange_wall_ns(x);
     e->reason = reason;
     e->status = (uint16_t)status;
     e->stream = x->request.stream;

@@ -285,7 +285,7 @@ static enum gw_error judge_exchange(struct exchange *x)
         .turn = r->turn,
         .first_only = first && r->n > FEW && m->hedge_after_ns == 0,
         .now_ns = net_now(&w->loop),
-        .wall_s = (x->started_ns + w->gateway->wall_offset_ns) / NS_PER_S};
+        .wall_s = exchange_wall_ns(x) / NS_PER_S};
     enum gw_error e = route_judge(&q, r);
     if (first && r->cold && e == GW_OK)
         atomic_store_explicit(&m->live->cold_turn[r->order[0]], q.turn + 1, memory_order_relaxed);

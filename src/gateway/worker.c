@@ -174,13 +174,9 @@ static bool cancel_one(struct worker *w)
     return false;
 }
 
-/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
 uint64_t worker_random(struct worker *w)
 {
-    uint64_t z = w->random += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return hash_mix(w->random += HASH_STEP);
 }
 
 static void on_stop(struct net_loop *loop, const struct mailbox_msg *msg, void *ctx)

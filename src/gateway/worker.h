@@ -90,6 +90,12 @@ void worker_slot_give(struct worker *w, struct exchange *x);
 struct snapshot_use *snapshot_use_ref(struct snapshot_use *u);
 void snapshot_use_unref(struct snapshot_use *u);
 
+/* When the exchange began, by the steady wall clock. */
+static inline int64_t exchange_wall_ns(const struct exchange *x)
+{
+    return x->started_ns + x->worker->gateway->wall_offset_ns;
+}
+
 /* 64 random bits, not for secrets. */
 uint64_t worker_random(struct worker *w);
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "base/json_write.h"
 #include "price_match.h"
 #include "price_number.h"
 #include "price_table.h"
@@ -97,15 +96,15 @@ static bool is_type(const struct feed *f, uint32_t node, enum json_type type)
 /* ---------------------------------------------------------------- rates */
 
 static const struct feed_item {
-    const char *key, *name;
+    const char *key;
     int scale; /* to nano-dollars per million */
     int64_t most;
 } feed_items[PRICE_ITEMS_N] = {
-    [PRICE_INPUT] = {"input_mtok", "input", 9, PRICE_RATE_MAX},
-    [PRICE_OUTPUT] = {"output_mtok", "output", 9, PRICE_RATE_MAX},
-    [PRICE_CACHED] = {"cache_read_mtok", "cached", 9, PRICE_RATE_MAX},
-    [PRICE_CACHE_WRITE] = {"cache_write_mtok", "cache_write", 9, PRICE_RATE_MAX},
-    [PRICE_REQUEST] = {"requests_kcount", "request", 12, PRICE_REQUESTS_MAX},
+    [PRICE_INPUT] = {"input_mtok", 9, PRICE_RATE_MAX},
+    [PRICE_OUTPUT] = {"output_mtok", 9, PRICE_RATE_MAX},
+    [PRICE_CACHED] = {"cache_read_mtok", 9, PRICE_RATE_MAX},
+    [PRICE_CACHE_WRITE] = {"cache_write_mtok", 9, PRICE_RATE_MAX},
+    [PRICE_REQUEST] = {"requests_kcount", 12, PRICE_REQUESTS_MAX},
 };
 
 static int64_t read_rate(struct feed *f, uint32_t node, const struct feed_item *item)
@@ -197,47 +196,6 @@ static bool read_rates(struct feed *f, uint32_t node, struct price_tier *tiers, 
     if (!any)
         *n = 0;
     return true;
-}
-
-static void put_dollars(struct json_writer *w, int64_t rate)
-{
-    char text[40];
-    int n = snprintf(text, sizeof text, "%lld.%09lld", (long long)(rate / PRICE_PER_DOLLAR),
-                     (long long)(rate % PRICE_PER_DOLLAR));
-    while (text[n - 1] == '0')
-        n--;
-    if (text[n - 1] == '.')
-        n--;
-    jw_raw(w, slice_of(text, (size_t)n));
-}
-
-static void put_tier(struct json_writer *w, const struct price_tier *t)
-{
-    for (unsigned i = 0; i < PRICE_ITEMS_N; i++) {
-        if (t->rate[i] == PRICE_UNKNOWN)
-            continue;
-        jw_key_slice(w, slice_str(feed_items[i].name));
-        put_dollars(w, t->rate[i]);
-    }
-}
-
-static void put_rates(struct json_writer *w, const struct price_tier *tiers, unsigned n)
-{
-    jw_key(w, "rates");
-    jw_open(w, '{');
-    put_tier(w, &tiers[0]);
-    jw_close(w, '}');
-    if (n == 1)
-        return;
-    jw_key(w, "above");
-    jw_open(w, '[');
-    for (unsigned i = 1; i < n; i++) {
-        jw_open(w, '{');
-        jw_field_i64(w, "tokens", tiers[i].from_tokens - 1);
-        put_tier(w, &tiers[i]);
-        jw_close(w, '}');
-    }
-    jw_close(w, ']');
 }
 
 /* ---------------------------------------------------------------- conditions */
@@ -342,7 +300,7 @@ static bool put_windows(struct feed *f, const struct condition *list, unsigned n
         put_time(&f->w, list[i].from_s);
         jw_key(&f->w, "to");
         put_time(&f->w, list[i].to_s);
-        put_rates(&f->w, tiers, tiers_n);
+        price_put_rates(&f->w, tiers, tiers_n);
         jw_close(&f->w, '}');
     }
     if (windows > 0)
@@ -359,7 +317,7 @@ static bool put_price_on(struct feed *f, const struct condition *list, unsigned 
         return false;
     if (tiers_n == 0)
         return true;
-    put_rates(&f->w, tiers, tiers_n);
+    price_put_rates(&f->w, tiers, tiers_n);
     return put_windows(f, list, n, base);
 }
 

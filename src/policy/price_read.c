@@ -153,23 +153,17 @@ static uint32_t read_time(struct reader *r, uint32_t node)
 
 /* ---------------------------------------------------------------- rates */
 
-static const char *const item_names[PRICE_ITEMS_N] = {
-    [PRICE_INPUT] = "input",     [PRICE_OUTPUT] = "output",
-    [PRICE_CACHED] = "cached",   [PRICE_CACHE_WRITE] = "cache_write",
-    [PRICE_REQUEST] = "request",
-};
-
 static int64_t read_rate(struct reader *r, uint32_t node, enum price_item item)
 {
     int64_t most = item == PRICE_REQUEST ? PRICE_REQUESTS_MAX : PRICE_RATE_MAX, rate = 0;
     struct slice raw = json_raw(&r->d, node);
-    if (!expect(r, node, JSON_NUMBER, item_names[item]))
+    if (!expect(r, node, JSON_NUMBER, price_item_names[item]))
         return 0;
     if (raw.p[0] == '-')
-        fail(r, node, "%s: a rate cannot be negative", item_names[item]);
+        fail(r, node, "%s: a rate cannot be negative", price_item_names[item]);
     else if (!price_number(raw, 9, &rate) || rate > most)
         fail(r, node, "%s: no provider asks that much; rates are dollars per million",
-             item_names[item]);
+             price_item_names[item]);
     return rate;
 }
 
@@ -177,7 +171,7 @@ static int64_t read_rate(struct reader *r, uint32_t node, enum price_item item)
 static bool read_item(struct reader *r, uint32_t key, struct price_tier *tier, unsigned *ret_n)
 {
     for (unsigned i = 0; i < PRICE_ITEMS_N; i++) {
-        if (!json_string_is(&r->d, key, slice_str(item_names[i])))
+        if (!json_string_is(&r->d, key, slice_str(price_item_names[i])))
             continue;
         tier->rate[i] = read_rate(r, key + 1, (enum price_item)i);
         ++*ret_n;

@@ -81,11 +81,29 @@ bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent,
     return false;
 }
 
-int64_t retry_backoff_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random)
+/* base * 2^(n-1), at most `most_ns`. */
+static int64_t grown(unsigned n, int64_t base_ns, int64_t most_ns)
 {
     ASSERT(n > 0);
-    int64_t below = MIN_OF(base_ns, most_ns);
-    for (unsigned i = 1; i < n && below > 0 && below < most_ns; i++)
-        below = below > most_ns / 2 ? most_ns : below * 2;
-    return below > 0 ? (int64_t)((unsigned __int128)random * (uint64_t)below >> 64) : 0;
+    int64_t ns = MIN_OF(base_ns, most_ns);
+    for (unsigned i = 1; i < n && ns > 0 && ns < most_ns; i++)
+        ns = ns > most_ns / 2 ? most_ns : ns * 2;
+    return ns;
+}
+
+/* From 0 to below `ns`, as `random` has it. */
+static int64_t share_of(uint64_t random, int64_t ns)
+{
+    return ns > 0 ? (int64_t)((unsigned __int128)random * (uint64_t)ns >> 64) : 0;
+}
+
+int64_t retry_pause_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random)
+{
+    int64_t ns = grown(n, base_ns, most_ns);
+    return ns - share_of(random, ns / 4);
+}
+
+int64_t retry_backoff_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random)
+{
+    return share_of(random, grown(n, base_ns, most_ns));
 }

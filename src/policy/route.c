@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #define WAIT_SHORT_NS      NS_PER_S /* of own hardware, for balanced */
 #define SERVICE_UNKNOWN_NS (10 * NS_PER_S)
@@ -68,18 +69,10 @@ struct work {
     uint32_t second[ROUTE_CANDIDATES_MAX];
 };
 
-/* The finaliser of SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
 /* Random bits of its own for each `stream`. */
 static uint64_t draw(uint64_t random, uint64_t stream)
 {
-    return mix(random + (stream + 1) * UINT64_C(0x9e3779b97f4a7c15));
+    return hash_mix(random + (stream + 1) * HASH_STEP);
 }
 #define STREAM_WARMING 64 /* + index; below it the candidates' */
 #define STREAM_PAIR    128
@@ -417,7 +410,7 @@ static void score_sticky(struct work *w)
     }
     for (unsigned i = 0; i < w->n; i++) {
         uint64_t id = w->c[i].id ? w->c[i].id : i + 1;
-        w->c[i].score = -log(unit(draw(mix(w->ask->session), id))) / weight_of(&w->c[i]);
+        w->c[i].score = -log(unit(draw(hash_mix(w->ask->session), id))) / weight_of(&w->c[i]);
     }
 }
 

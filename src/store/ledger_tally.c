@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/hash.h"
+
 #define SUB_BITS         3 /* buckets to each power of two, as a power of two */
 #define SKETCH_DENSE     (SKETCH_REGISTERS / 2) /* more codes than this: all registers */
 #define SKETCH_NONE      0
@@ -45,17 +47,9 @@ int64_t histogram_quantile(const uint64_t count[HISTOGRAM_BUCKETS], double q)
     NEVER("the sum of all buckets is all");
 }
 
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): sketches want all bits to look random. */
-static uint64_t mix(uint64_t v)
-{
-    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
-    v = (v ^ v >> 27) * 0x94d049bb133111ebu;
-    return v ^ v >> 31;
-}
-
 uint16_t sketch_code(uint64_t user_hash)
 {
-    uint64_t h = mix(user_hash);
+    uint64_t h = hash_mix(user_hash); /* all bits have to look random */
     uint64_t rest = h << SKETCH_BITS | (uint64_t)1 << (SKETCH_BITS - 1);
     unsigned rank = (unsigned)__builtin_clzll(rest) + 1;
     return (uint16_t)((h >> (64 - SKETCH_BITS)) << SKETCH_RANK_BITS | rank);

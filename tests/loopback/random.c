@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "world.h"
 
@@ -45,10 +46,7 @@ static struct play *playing; /* for callbacks without a context */
 
 static uint64_t chance(struct play *p, uint64_t below)
 {
-    uint64_t z = p->random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (z ^ z >> 31) % below;
+    return hash_mix(p->random += HASH_STEP) % below;
 }
 
 /* What the seed's gateway does beside the usual; a bit each. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "world.h"
 
@@ -33,10 +34,7 @@ static _Atomic unsigned wrong;   /* answers that nobody should get */
 
 static uint64_t chance(struct driver *d, uint64_t below)
 {
-    uint64_t z = d->random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (z ^ z >> 31) % below;
+    return hash_mix(d->random += HASH_STEP) % below;
 }
 
 static void look_at(struct driver *d, struct net_stream **s)

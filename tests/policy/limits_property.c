@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "check.h"
@@ -72,10 +73,7 @@ struct verdict {
 
 static uint64_t chance(struct actor *a, uint64_t below)
 {
-    uint64_t z = a->random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (z ^ z >> 31) % below;
+    return hash_mix(a->random += HASH_STEP) % below;
 }
 
 static int64_t upto(struct actor *a, int64_t most)

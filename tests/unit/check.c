@@ -160,10 +160,7 @@ void check_aborts(struct check_at at, void (*fn)(void *arg), void *arg)
 /* SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
 uint64_t check_random(void)
 {
-    uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return hash_mix(random_state += HASH_STEP);
 }
 
 uint64_t check_random_below(uint64_t n)

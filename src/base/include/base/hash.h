@@ -11,6 +11,17 @@
  * (Wang Yi, github.com/wangyi-fudan/wyhash, public domain). Not stable across processes. */
 uint64_t hash64(struct slice s);
 
+/* Scatters the bits of a number, and is a bijection: the finaliser of SplitMix64 (Steele, Lea,
+ * Flood, "Fast splittable pseudorandom number generators", 2014). Multiples of HASH_STEP through it
+ * are that generator's numbers. */
+#define HASH_STEP UINT64_C(0x9e3779b97f4a7c15)
+static inline uint64_t hash_mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 /* SHA-256 (FIPS 180-4) of `s`. False: the library failed. */
 NODISCARD bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES]);
 

@@ -4,6 +4,7 @@
 #define POLICY_PRICE_H
 
 #include "base/buf.h"
+#include "base/json_write.h"
 #include "base/slice.h"
 #include "llm/openai.h"
 
@@ -21,6 +22,8 @@ enum price_item {
     PRICE_REQUEST,     /* per million requests; unknown: none */
     PRICE_ITEMS_N
 };
+/* "cache_write": as in tables, in the configuration and in answers. */
+extern const char *const price_item_names[PRICE_ITEMS_N];
 
 /* Rates from `from_tokens` of prompt on: the whole request is at the rate of its tier. */
 struct price_tier {
@@ -77,5 +80,12 @@ struct slice price_book_date(const struct price_book *b);
  * (-1) and what has no rate count as 0; cached and cache-written tokens are part of input, and
  * never counted above it. `wall_s`: Unix time of the request, for windows. */
 int64_t price_cost(const struct price *p, const struct llm_usage *u, int64_t wall_s);
+
+/* Prints a rate in dollars, with at least `least` digits behind the point and no needless zeros
+ * beyond them ("2.50" of 2); returns how many bytes (no NUL counts). */
+#define PRICE_PRINTED_MAX 40
+size_t price_print(int64_t rate, size_t least, char ret[PRICE_PRINTED_MAX]);
+/* The members "rates" and "above" of an open object (docs/prices.md); `n` is at least 1. */
+void price_put_rates(struct json_writer *w, const struct price_tier *tiers, unsigned n);
 
 #endif

@@ -31,4 +31,8 @@ void retry_budget_note(struct retry_budget *b, int64_t now_ns);
  * `most_ns` (M. Brooker, "Exponential Backoff And Jitter", 2015). `random` is any 64 bits. */
 int64_t retry_backoff_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random);
 
+/* How long to rest after the `n`-th failure in a row (from 1 on) of what has to succeed in the end:
+ * base * 2^(n-1), at most `most_ns`, less up to a quarter. */
+int64_t retry_pause_ns(unsigned n, int64_t base_ns, int64_t most_ns, uint64_t random);
+
 #endif
