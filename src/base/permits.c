@@ -63,6 +63,11 @@ static uint64_t turn_of(const struct permit_waiter *w)
     return TURN / MIN_OF(MAX_OF(w->weight, 1u), PERMIT_WEIGHT_MAX);
 }
 
+static int64_t parts_of(const struct permit_waiter *w)
+{
+    return PERMIT_WHOLE / MAX_OF(w->queues, 1u);
+}
+
 /* `w` stands for its flow, whose next turn ends at `tag`. */
 static void lead(struct permit_queue *q, struct permit_waiter *w, uint64_t tag)
 {
@@ -83,7 +88,8 @@ static void enqueue(struct permits *p, struct permit_waiter *w)
     if (list_empty(&q->arrived))
         q->tag = p->clock + class_turn[w->class];
     list_push_back(&q->arrived, &w->arrived);
-    q->n++;
+    q->parts += parts_of(w);
+    p->parts += parts_of(w);
     struct treap_node *leader = treap_find(&q->flows, &w->known);
     if (leader != NULL)
         list_push_back(&container_of(leader, struct permit_waiter, known)->mates, &w->mates);
@@ -99,7 +105,8 @@ static void dequeue(struct permits *p, struct permit_waiter *w, bool served)
     struct permit_queue *q = &p->queues[w->class];
     struct permit_waiter *next = container_of(w->mates.next, struct permit_waiter, mates);
     list_remove(&w->arrived);
-    q->n--;
+    q->parts -= parts_of(w);
+    p->parts -= parts_of(w);
     list_remove(&w->mates);
     if (w->leads) {
         treap_remove(&q->flows, &w->known);
@@ -157,31 +164,38 @@ void permits_set(struct permits *p, int64_t limit, int64_t queue_limit)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Room in the queue for somebody of that class: it is there, or is made. */
-static bool make_room(struct permits *p, enum permit_class class)
+/* Room in the queue for `w`: it is there, or is made by turning out as much of lower classes. */
+static bool make_room(struct permits *p, const struct permit_waiter *w)
 {
-    if (p->waiting_n < p->queue_limit)
-        return true;
-    for (unsigned c = 0; c < (unsigned)class; c++) {
+    int64_t room = MIN_OF(p->queue_limit, INT64_MAX / PERMIT_WHOLE) * PERMIT_WHOLE - p->parts;
+    int64_t lower = 0, lacks = parts_of(w) - MAX_OF(room, INT64_C(0));
+    for (unsigned c = 0; c < (unsigned)w->class; c++)
+        lower += p->queues[c].parts;
+    if (lacks > lower)
+        return false;
+    for (unsigned c = 0; lacks > 0;) {
         struct list *arrived = &p->queues[c].arrived;
-        if (list_empty(arrived))
+        if (list_empty(arrived)) {
+            c++;
             continue;
+        }
         struct permit_waiter *youngest = container_of(arrived->prev, struct permit_waiter, arrived);
         if (youngest->shed == NULL)
             return false;
+        lacks -= parts_of(youngest);
         shed(p, youngest);
-        return true;
     }
-    return false;
+    return true;
 }
 
 /* How long those of the class and above take to be served; 0: not known. */
 static int64_t wait_of(const struct permits *p, enum permit_class class)
 {
-    int64_t n = 0;
+    int64_t parts = 0;
     for (unsigned c = class; c < PERMIT_CLASSES_N; c++)
-        n += p->queues[c].n;
-    return p->limit > 0 ? (int64_t)((double)n * (double)p->mean_held_ns / (double)p->limit) : 0;
+        parts += p->queues[c].parts;
+    double turns = (double)parts / PERMIT_WHOLE;
+    return p->limit > 0 ? (int64_t)(turns * (double)p->mean_held_ns / (double)p->limit) : 0;
 }
 
 static bool comes_in_time(const struct permits *p, const struct permit_waiter *w)
@@ -197,7 +211,7 @@ enum permit_result permits_take(struct permits *p, struct permit_waiter *w)
     if (has_room(p) && p->waiting_n == 0) {
         p->held++;
         r = PERMIT_TAKEN;
-    } else if (comes_in_time(p, w) && make_room(p, w->class)) {
+    } else if (comes_in_time(p, w) && make_room(p, w)) {
         enqueue(p, w);
         r = PERMIT_WAITING;
     }

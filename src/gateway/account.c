@@ -79,6 +79,14 @@ void account_begin(struct attempt *a, const struct limit_hold *hold)
     c->slot = ledger_begin(x->worker->lane, row);
 }
 
+void account_move(struct attempt *a, const struct limit_hold *hold)
+{
+    uint32_t before = a->account.slot;
+    account_begin(a, hold);
+    if (a->exchange->worker->lane != NULL)
+        ledger_forget(a->exchange->worker->lane, before);
+}
+
 int64_t account_estimate_input(const struct attempt *a)
 {
     int64_t bytes = a->exchange->admission->prompt_bytes;

@@ -94,6 +94,9 @@ void admit_put_refusal(const struct exchange *x, struct buf *b);
 /* account.c: an attempt begins, with what it reserved; it ends, and its reservation becomes what it
  * used; the exchange ends, and its rows go to the ledger. */
 void account_begin(struct attempt *a, const struct limit_hold *hold);
+/* It has not been sent, and what was reserved for its first target has been given back: `hold` is
+ * for the one that it goes to instead. */
+void account_move(struct attempt *a, const struct limit_hold *hold);
 void account_end(struct attempt *a);
 void account_settle(struct exchange *x, enum gw_error why, unsigned status);
 /* Cost of the attempt's answer as far as it is known now, in nano-dollars; -1: no price. */

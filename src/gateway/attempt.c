@@ -2,8 +2,8 @@
 #include "attempt.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "overlong.h"
+#include "place.h"
 #include "respond.h"
 #include "route.h"
 #include "sign.h"
@@ -12,91 +12,6 @@
 
 #define AFTER_DONE_NS (2 * NS_PER_S)    /* for an upstream to end its answer after [DONE] */
 #define PRELUDE_BYTES ((size_t)1 << 20) /* beside the request, which Responses tells twice over */
-
-/* Under the gate's lock, on the thread that gave a place back or took the one in the queue. The
- * message carries a reference to the gate. */
-static void post(struct permit_waiter *w, uint32_t kind)
-{
-    struct attempt *a = container_of(w, struct attempt, place);
-    struct exchange *x = a->exchange;
-    struct gate *gate = a->target.provider->gate;
-    struct mailbox_msg msg = {.kind = kind,
-                              .slot = x->slot | (uint64_t)a->number << 32,
-                              .generation = x->generation,
-                              .ptr = gate_ref(gate)};
-    if (!net_loop_post(&x->worker->loop, msg))
-        NEVER("a mailbox holds the end of the wait of every attempt");
-}
-
-static void post_grant(struct permit_waiter *w)
-{
-    post(w, GW_MSG_GRANT);
-}
-
-static void post_shed(struct permit_waiter *w)
-{
-    post(w, GW_MSG_SHED);
-}
-
-/* As whom it waits: the priority of its key, and in turn with the other keys of that. */
-static void introduce(const struct exchange *x, struct attempt *a)
-{
-    static const enum permit_class classes[] = {[PRIORITY_LOW] = PERMIT_LOW,
-                                                [PRIORITY_NORMAL] = PERMIT_NORMAL,
-                                                [PRIORITY_HIGH] = PERMIT_HIGH};
-    const struct gw_key *k = x->key;
-    enum gw_error why;
-    int64_t until = attempt_deadline(a, &why);
-    a->place = (struct permit_waiter){.class = k != NULL ? classes[k->priority] : PERMIT_NORMAL,
-                                      .flow = k != NULL ? hash64(k->scope.name) : 0,
-                                      .weight = k != NULL ? k->weight : 1,
-                                      .deadline_ns = until < INT64_MAX ? until : 0,
-                                      .grant = post_grant,
-                                      .shed = post_shed};
-}
-
-static void count_shed(const struct attempt *a)
-{
-    const struct exchange *x = a->exchange;
-    metric_add(x->worker->metrics, MM_SHED, x->metric_id, a->place.class, 1);
-}
-
-static enum gw_error take_place(struct exchange *x, struct attempt *a)
-{
-    struct gw_provider *p = a->target.provider;
-    if (!p->gated)
-        return GW_OK;
-    if (gate_state(p->gate) == GATE_FAILED)
-        return GW_ENGINE_FAILED;
-    if (a->hedges)
-        return GW_OK; /* it came with one */
-    introduce(x, a);
-    switch (permits_take(&p->gate->permits, &a->place)) {
-    case PERMIT_TAKEN: a->holds_place = true; return GW_OK;
-    case PERMIT_WAITING:
-        metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, 1);
-        a->queued = true;
-        return GW_OK;
-    case PERMIT_REFUSED: break;
-    }
-    count_shed(a);
-    return GW_QUEUE_FULL;
-}
-
-void attempt_shed(struct attempt *a)
-{
-    enum gw_error why;
-    if (attempt_deadline(a, &why) > net_now(&a->exchange->worker->loop)) {
-        why = GW_QUEUE_FULL;
-        count_shed(a);
-    }
-    attempt_end(a, why);
-}
-
-bool attempt_has_place(const struct attempt *a)
-{
-    return !a->target.provider->gated || a->holds_place;
-}
 
 /* Header lines beside the provider's own: what passes from the client, and its credential if that
  * is wanted. */
@@ -194,18 +109,40 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     if (!a->hedges)
         x->dropped = a->dropped;
     if (e == GW_OK)
-        e = take_place(x, a);
+        e = place_take(a);
     if (e != GW_OK)
         attempt_end(a, e);
+    return e;
+}
+
+/* It has moved: what was reserved and written for the first target is for this one now. */
+static enum gw_error follow(struct attempt *a)
+{
+    struct exchange *x = a->exchange;
+    struct limit_hold hold;
+    a->moved = false;
+    translate_done(a);
+    a->translation = NULL;
+    admit_unreserve(x, &a->account.hold);
+    enum gw_error e = admit_reserve(x, &a->target, &hold);
+    account_move(a, &hold);
+    if (e == GW_OK)
+        e = make_request(x, a);
+    x->dropped = a->dropped;
     return e;
 }
 
 void attempt_send(struct attempt *a)
 {
     struct exchange *x = a->exchange;
-    struct gw_provider *p = a->target.provider;
     if (a->sent)
         return;
+    enum gw_error e = a->moved ? follow(a) : GW_OK;
+    if (e != GW_OK) {
+        attempt_end(a, e);
+        return;
+    }
+    struct gw_provider *p = a->target.provider;
     a->sent = true;
     a->sent_ns = net_now(&x->worker->loop);
     if (a->number == 1 && x->model != NULL && x->model->hedge_after_ns != 0 &&
@@ -213,10 +150,6 @@ void attempt_send(struct attempt *a)
         retry_budget_fill(&x->model->live->hedges, a->sent_ns);
     route_enter(a);
     a->first_token_limit_ns = route_first_token_limit(a);
-    if (a->queued) {
-        metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
-        a->queued = false;
-    }
     if (p->hardware != NULL) {
         a->on_hardware = true;
         a->account.hardware_mark = hardware_enter(p->hardware, a->sent_ns);
@@ -227,23 +160,6 @@ void attempt_send(struct attempt *a)
         net_lease_start(&a->lease, &x->worker->loop, p->upstream, &a->request, &relay_ops);
     if (x->sink_full && !attempt_over(a)) /* by an earlier attempt, or a comment */
         net_lease_pause(&a->lease);
-}
-
-static void leave_gate(struct attempt *a)
-{
-    struct gw_provider *p = a->target.provider;
-    struct exchange *x = a->exchange;
-    if (!p->gated)
-        return;
-    if (a->holds_place && a->sent)
-        permits_give_held(&p->gate->permits, a->sent_ns, a->ended_ns);
-    else if (a->holds_place)
-        permits_give(&p->gate->permits);
-    else if (a->queued)
-        permits_leave(&p->gate->permits, &a->place); /* a grant on its way finds nobody */
-    if (a->queued)
-        metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
-    a->holds_place = a->queued = false;
 }
 
 /* Does the upstream have the whole request, so that it may have worked on it? Called before the
@@ -269,7 +185,7 @@ void attempt_end(struct attempt *a, enum gw_error why)
         metric_count(w->metrics, MP_RESENDS, 1);
     net_lease_cancel(&a->lease);
     net_timer_stop(&w->loop, &a->look);
-    leave_gate(a);
+    place_leave(a);
     route_leave(a);
     block_free(&w->loop.blocks, &a->held);
     buf_done(&a->prelude);
@@ -405,8 +321,7 @@ static int64_t phase_deadline(const struct attempt *a, enum gw_error *ret_why)
     *ret_why = GW_OK;
     if (!a->sent) {
         *ret_why = GW_QUEUE_TIMEOUT;
-        ns = limit[TIMEOUT_QUEUE];
-        return ns > 0 ? a->started_ns + ns : INT64_MAX;
+        return place_deadline(a);
     }
     switch (a->lease.phase) {
     case LEASE_WAIT: *ret_why = GW_QUEUE_TIMEOUT, ns = limit[TIMEOUT_QUEUE]; break;

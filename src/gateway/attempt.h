@@ -9,9 +9,9 @@
 #include "llm/openai.h"
 #include "net/upstream.h"
 
-struct translation;
-
 struct exchange;
+struct place;
+struct translation;
 
 /* What the answer turned out to be. */
 enum answer_kind {
@@ -34,8 +34,10 @@ struct attempt {
     struct llm_body body;
     struct account account;
     struct llm_usage usage; /* what its answer said */
-    struct permit_waiter place;
+    struct place *places;   /* the queues in which it stands or stood */
+    unsigned places_n;
     bool hedges; /* beside another one that is slow */
+    bool moved;  /* to another target, which had a place first: the request is still the first's */
     bool holds_place, queued, sent, reused, on_hardware;
     uint64_t entry, key_entry; /* at the target's health, the key's; 0: it went without */
     enum answer_kind kind;
@@ -69,10 +71,6 @@ struct attempt {
 /* Begins a try at `t` with what has been reserved for it, which it takes over: makes the request
  * and asks for a place at the gate. GW_OK: it is x->attempt now; else why it cannot be. */
 enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struct limit_hold *hold);
-/* Has it a place, or needs none? */
-bool attempt_has_place(const struct attempt *a);
-/* It has lost its place in the queue, to somebody of a higher class or because its time is up. */
-void attempt_shed(struct attempt *a);
 /* Sends the request, once; it may be over when this returns. */
 void attempt_send(struct attempt *a);
 /* It is over, with or without success: releases what it held. Ends its lease when it still runs. */

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "inflate.h"
+#include "place.h"
 #include "rescue.h"
 #include "respond.h"
 #include "worker.h"
@@ -511,7 +512,7 @@ static enum step_result step_relay(struct exchange *x)
 {
     struct attempt *a = x->attempt;
     if (!attempt_over(a)) {
-        if (!attempt_has_place(a))
+        if (!place_held(a))
             return exchange_wait(x, WAIT_PLACE);
         attempt_send(a);
         if (!attempt_over(a))

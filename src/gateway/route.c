@@ -55,13 +55,18 @@ static enum route_reason look_at_gate(struct gate *g, struct route_candidate *c)
     return full || gate_state(g) == GATE_FAILED ? ROUTE_IS_FULL : ROUTE_IS_OK;
 }
 
+static bool is_own(const struct gw_provider *p)
+{
+    return p->engine || p->self_hosted;
+}
+
 static void fill(const struct route_query *q, const struct gw_target *t, struct route_candidate *c)
 {
     const struct gw_provider *p = t->provider;
     c->out = judge(q, t);
     c->id = t->id;
     c->fallback = t->fallback;
-    c->self_hosted = p->engine || p->self_hosted;
+    c->self_hosted = is_own(p);
     c->weight = t->weight;
     c->quality = t->quality;
     c->cost_nano = -1;
@@ -292,13 +297,31 @@ static enum gw_error judge_exchange(struct exchange *x)
     return e;
 }
 
+static const struct gw_target *at(const struct route *r, unsigned i)
+{
+    return &r->list[r->order != NULL ? r->order[i] : i];
+}
+
+static uint64_t bit_of(const struct route *r, const struct gw_target *t)
+{
+    return (uint64_t)1 << (t - r->list);
+}
+
+static void skip_waited(struct route *r)
+{
+    while (r->next < r->order_n && (r->waited & bit_of(r, at(r, r->next))) != 0)
+        r->next++;
+}
+
 /* Of many targets the order is made when the first one has failed. */
 static bool has_next(struct exchange *x)
 {
     struct route *r = &x->route;
+    skip_waited(r);
     if (r->next == r->order_n && r->part) {
         r->part = false;
         (void)judge_exchange(x); /* without memory there is none */
+        skip_waited(r);
     }
     return r->next < r->order_n;
 }
@@ -332,9 +355,12 @@ enum gw_error route_begin(struct exchange *x)
 
 /* ---- the next one */
 
-static const struct gw_target *at(const struct route *r, unsigned i)
+static unsigned place_of(const struct route *r, unsigned index)
 {
-    return &r->list[r->order != NULL ? r->order[i] : i];
+    unsigned i = 0;
+    while (i < r->order_n && at(r, i) != &r->list[index])
+        i++;
+    return i;
 }
 
 /* Does that come of reserving for an attempt, rather than of one? */
@@ -354,12 +380,57 @@ void route_note_skipped(struct exchange *x)
     r->taken = NULL;
 }
 
-void route_done(struct exchange *x)
+const struct gw_target *route_behind(struct exchange *x, unsigned i)
 {
     const struct route *r = &x->route;
-    struct target_report nothing = {.entry = r->entry, .outcome = TARGET_NO_NEWS};
-    if (r->entry != 0)
-        target_live_report(r->taken->live, &nothing, net_now(&x->worker->loop));
+    if (r->next == r->order_n)
+        (void)has_next(x); /* the rest of the order */
+    return r->next + i < r->order_n ? at(r, r->next + i) : NULL;
+}
+
+bool route_waits_for(const struct attempt *a, const struct gw_target *t)
+{
+    const struct exchange *x = a->exchange;
+    struct target_view v;
+    bool prefers_own = x->route.strategy == ROUTE_BALANCED && is_own(a->target.provider);
+    if (prefers_own && !is_own(t->provider))
+        return false;
+    if (t->live == NULL)
+        return true;
+    target_live_look(t->live, net_now(&x->worker->loop), &v);
+    return v.state == HEALTH_WELL || v.state == HEALTH_WARMING;
+}
+
+void route_note_waits(struct exchange *x, const struct gw_target *t)
+{
+    x->route.waited |= bit_of(&x->route, t);
+}
+
+static void release(const struct gw_target *t, uint64_t entry, int64_t now_ns)
+{
+    struct target_report nothing = {.entry = entry, .outcome = TARGET_NO_NEWS};
+    if (entry != 0)
+        target_live_report(t->live, &nothing, now_ns);
+}
+
+void route_move(struct attempt *a, const struct gw_target *t)
+{
+    struct route *r = &a->exchange->route;
+    int64_t now = net_now(&a->exchange->worker->loop);
+    unsigned index = (unsigned)(t - r->list), to = r->next - 1, from = place_of(r, index);
+    release(&a->target, a->entry, now);
+    a->entry = t->live != NULL ? target_live_enter(t->live, now) : 0;
+    memmove(r->order + to + 1, r->order + to, from - to);
+    r->order[to] = (unsigned char)index;
+    r->taken = t;
+    a->target = *t;
+    a->target_index = index;
+    a->moved = true;
+}
+
+void route_done(struct exchange *x)
+{
+    release(x->route.taken, x->route.entry, net_now(&x->worker->loop));
     x->route.entry = 0;
 }
 
@@ -490,16 +561,9 @@ static bool begin_again(struct exchange *x, const struct attempt *a)
         return false;
     r->again++;
     r->next = 0;
+    r->waited = 0;
     r->resume_ns = then;
     return true;
-}
-
-static unsigned place_of(const struct route *r, unsigned index)
-{
-    unsigned i = 0;
-    while (i < r->order_n && at(r, i) != &r->list[index])
-        i++;
-    return i;
 }
 
 bool route_goes_on(struct exchange *x, const struct attempt *a)

@@ -35,6 +35,7 @@ struct route {
     bool doubted;                  /* by the contexts of the price table there was nobody left */
     const struct gw_target *taken; /* by the latest route_next */
     uint64_t entry;                /* at its health, until an attempt takes it over */
+    uint64_t waited;               /* bits of those in whose queues it has stood for nothing */
     unsigned keys_tried;           /* attempts that another key of the same provider followed */
     unsigned attempts_then;        /* that had been made before it */
     int64_t resume_ns;             /* the next one is not tried before */
@@ -77,6 +78,16 @@ void route_note_skipped(struct exchange *x);
 /* May what went wrong with `a` be mended by the next one? Draws from the retry budget where the
  * next one is not known to be well. x->route.resume_ns says from when on. */
 NODISCARD bool route_goes_on(struct exchange *x, const struct attempt *a);
+
+/* The target that stands `i` behind the one being tried; NULL: there is none. */
+const struct gw_target *route_behind(struct exchange *x, unsigned i);
+/* Is it one that `a` may wait for beside its own, or instead of it? It has to be well; and who is
+ * to wait for own hardware (`balanced`) does not go to another one meanwhile. */
+bool route_waits_for(const struct attempt *a, const struct gw_target *t);
+/* It stands in that one's queue: when it has to leave it without a place, it does not come back. */
+void route_note_waits(struct exchange *x, const struct gw_target *t);
+/* `a`, which has not been sent, goes to `t` of the order behind instead: they change places. */
+void route_move(struct attempt *a, const struct gw_target *t);
 
 /* Gives back what no attempt has taken over. */
 void route_done(struct exchange *x);

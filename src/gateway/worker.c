@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "meter.h"
+#include "place.h"
 
 #define MAILBOX_SIZE 65536u
 #define OUT_BYTES    ((size_t)16 << 20)
@@ -109,8 +110,7 @@ static void on_grant(struct net_loop *loop, const struct mailbox_msg *msg, void 
     struct gate *gate = msg->ptr;
     struct exchange *x = waits_at_gate(w, msg);
     (void)loop;
-    if (x != NULL) {
-        x->attempt->holds_place = true;
+    if (x != NULL && place_granted(x->attempt, gate)) {
         exchange_wake(x, WAIT_PLACE);
     } else {
         permits_give(&gate->permits);
@@ -125,7 +125,7 @@ static void on_shed(struct net_loop *loop, const struct mailbox_msg *msg, void *
     struct exchange *x = waits_at_gate(ctx, msg);
     (void)loop;
     if (x != NULL) {
-        attempt_shed(x->attempt);
+        place_shed(x->attempt, msg->ptr);
         exchange_wake(x, WAIT_PLACE);
     }
     gate_unref(msg->ptr);

@@ -101,6 +101,15 @@ static void put_row(struct ledger_lane *lane, struct spool_slot *slot, const str
     LEDGER_STEP("handed over");
 }
 
+void ledger_forget(struct ledger_lane *lane, uint32_t slot)
+{
+    if (slot == LEDGER_NO_SLOT)
+        return;
+    ASSERT(slot < lane->slots && lane->free_n < lane->slots);
+    atomic_store_explicit(&lane->at.slots[slot].state, SLOT_FREE, memory_order_release);
+    lane->free[lane->free_n++] = slot;
+}
+
 void ledger_settle(struct ledger_lane *lane, uint32_t slot, const struct ledger_row *row)
 {
     ASSERT(slot == LEDGER_NO_SLOT || slot < lane->slots);
@@ -109,11 +118,7 @@ void ledger_settle(struct ledger_lane *lane, uint32_t slot, const struct ledger_
         atomic_fetch_add_explicit(&lane->lost, 1, memory_order_relaxed);
     else
         put_row(lane, place, row);
-    if (place == NULL)
-        return;
-    atomic_store_explicit(&place->state, SLOT_FREE, memory_order_release);
-    ASSERT(lane->free_n < lane->slots);
-    lane->free[lane->free_n++] = slot;
+    ledger_forget(lane, slot);
 }
 
 void ledger_append(struct ledger *l, const struct ledger_row *row)

@@ -131,29 +131,205 @@ TEST(a_higher_class_displaces_the_youngest_of_the_lowest)
     world_end(w);
 }
 
-/* What is shed may go to another target, or to the same queue, which is still full. */
-TEST(shed_and_tried_elsewhere)
+/* --- several queues at once */
+
+/* One place at HOUSE and one at TINY, both taken: the latter by the test. */
+static struct world *busy_twice(struct net_stream **ret)
 {
-    struct net_stream *first, *low, *high;
-    struct world *w = busy_world(1, &first);
-    CHECK(permits_try(&w->tiny->permits)); /* full ones come last */
-    low = ask_as(w, LOW, "house-tiny", 0);
-    CHECK_EQ_I64(world_gauge("llm_queue_depth"), 1);
-    high = ask_as(w, HIGH, "house", 0);
+    struct world *w = busy_world(2, ret);
+    CHECK(permits_try(&w->tiny->permits));
+    return w;
+}
+
+static void check_waits(struct world *w, int64_t house, int64_t tiny)
+{
+    CHECK_EQ_I64(w->house->permits.waiting_n, house);
+    CHECK_EQ_I64(w->tiny->permits.waiting_n, tiny);
+}
+
+/* Whichever comes first; its targets share one queue, which counts once. It is one attempt. */
+TEST(the_first_place_of_any)
+{
+    for (int at_tiny = 0; at_tiny < 2; at_tiny++) {
+        struct net_stream *first, *s;
+        struct world *w = busy_twice(&first);
+        s = ask_as(w, NORMAL, "house-tiny", ASK_STREAM);
+        check_waits(w, 1, 1);
+        CHECK_EQ_I64(world_gauge("llm_queue_depth"), 1);
+        if (at_tiny > 0) {
+            permits_give(&w->tiny->permits);
+            loop_turn(w->loop);
+        } else {
+            serve_one(w);
+        }
+        check_waits(w, 0, 0);
+        CHECK_EQ_I64(world_gauge("llm_queue_depth"), 0);
+        struct call *c = call_last_open(w->loop);
+        CHECK(c->upstream == w->up[at_tiny > 0 ? TINY : HOUSE]);
+        CHECK(memmem(c->body.p, c->body.n, at_tiny > 0 ? "\"m2\"" : "\"m0\"", 4) != NULL);
+        answer_stream(c, SLICE(EV_TEXT EV_FINISH EV_DONE));
+        check_stream_complete(s, EV_TEXT EV_FINISH EV_DONE);
+        CHECK_EQ_LIT(client_field(s, "x-weir-attempts"), "1");
+        CHECK_EQ_SLICE(client_field(s, "x-weir-target"),
+                       slice_str(at_tiny > 0 ? "tiny/m2" : "house/m0"));
+        CHECK(log_attempts() == 1 && log_attempt_is(0, at_tiny > 0 ? "tiny/m2" : "house/m0", "ok"));
+        if (at_tiny > 0)
+            serve_one(w);
+        else
+            permits_give(&w->tiny->permits);
+        client_free(first);
+        client_free(s);
+        world_end(w);
+    }
+}
+
+/* Where the one that had a place fails, the other one is still to be tried. */
+TEST(the_others_are_tried_after_it)
+{
+    struct net_stream *first, *s;
+    struct world *w = busy_twice(&first);
+    s = ask_as(w, NORMAL, "house-tiny", 0);
     permits_give(&w->tiny->permits);
     loop_turn(w->loop);
-    struct call *c = call_last_open(w->loop);
-    CHECK(c->upstream == w->up[TINY]);
-    answer_json(c, 200, SLICE(CHAT_ANSWER));
-    check_stream_complete(low, CHAT_ANSWER);
-    CHECK(log_attempt_is(0, "house/m0", "queue_full") &&
-          log_attempt_is(1, "house/m1", "queue_full") && log_attempt_is(2, "tiny/m2", "ok"));
+    answer_json(call_last_open(w->loop), 500, SLICE("{}"));
+    check_waits(w, 1, 0);
     serve_one(w);
     serve_one(w);
-    check_stream_complete(high, CHAT_ANSWER);
+    check_stream_complete(s, CHAT_ANSWER);
+    CHECK(log_attempt_is(0, "tiny/m2", "upstream_error") && log_attempt_is(1, "house/m0", "ok"));
     client_free(first);
-    client_free(low);
-    client_free(high);
+    client_free(s);
+    world_end(w);
+}
+
+/* Who is displaced in one queue goes on waiting in the other; who is in both is refused by both. */
+TEST(shed_in_one_queue)
+{
+    for (int both = 0; both < 2; both++) {
+        struct net_stream *first, *low, *high[2];
+        struct world *w = busy_twice(&first);
+        gate_set_limits(w->house, 1, 1);
+        gate_set_state(w->tiny, GATE_OPEN, 1, 1);
+        low = ask_as(w, LOW, "house-tiny", 0);
+        high[0] = ask_as(w, HIGH, "house", 0);
+        loop_turn(w->loop);
+        check_waits(w, 1, 1);
+        CHECK(low->state == CLIENT_OPEN && world_gauge("weir_shed_total") == 0);
+        high[1] = ask_as(w, HIGH, both > 0 ? "tiny" : "house", 0);
+        loop_turn(w->loop);
+        if (both > 0) {
+            check_error(low, GW_QUEUE_FULL);
+            CHECK_EQ_I64(world_metric("weir_shed_total", "class=\"low\""), 1);
+            CHECK(log_attempts() == 1 && log_attempt_is(0, "house/m0", "queue_full"));
+        } else {
+            check_error(high[1], GW_QUEUE_FULL); /* of the highest class itself */
+        }
+        permits_give(&w->tiny->permits);
+        loop_turn(w->loop);
+        for (int i = 0; i < 3; i++)
+            serve_one(w);
+        CHECK(high[0]->status == 200 && (both > 0 ? high[1] : low)->status == 200);
+        client_free(first);
+        client_free(low);
+        client_free(high[0]);
+        client_free(high[1]);
+        world_end(w);
+    }
+}
+
+/* Both have a place at the same moment: the later one goes back. */
+TEST(two_grants)
+{
+    struct net_stream *first, *s;
+    struct world *w = busy_twice(&first);
+    s = ask_as(w, NORMAL, "house-tiny", 0);
+    permits_give(&w->tiny->permits);
+    answer_json(call_last_open(w->loop), 200, SLICE(CHAT_ANSWER)); /* of `first` */
+    CHECK(w->tiny->permits.held == 1 && w->house->permits.held == 1);
+    loop_turn(w->loop);
+    CHECK_EQ_I64(w->tiny->permits.held + w->house->permits.held, 1);
+    CHECK_EQ_I64(metric_plain_value(MP_LATE_GRANTS), 1);
+    serve_one(w);
+    check_stream_complete(s, CHAT_ANSWER);
+    client_free(first);
+    client_free(s);
+    world_end(w);
+}
+
+/* An engine that fails refuses; who waits elsewhere too goes on waiting there. */
+TEST(an_engine_fails_meanwhile)
+{
+    for (int alone = 0; alone < 2; alone++) {
+        struct net_stream *first, *s;
+        struct world *w = busy_twice(&first);
+        s = ask_as(w, NORMAL, alone > 0 ? "tiny" : "house-tiny", 0);
+        gate_set_state(w->tiny, GATE_FAILED, 1, 2);
+        loop_turn(w->loop);
+        if (alone > 0) {
+            check_error(s, GW_ENGINE_FAILED);
+        } else {
+            check_waits(w, 1, 0);
+            serve_one(w);
+        }
+        serve_one(w);
+        if (alone == 0)
+            check_stream_complete(s, CHAT_ANSWER);
+        permits_give(&w->tiny->permits);
+        client_free(first);
+        client_free(s);
+        world_end(w);
+    }
+}
+
+static void priced(struct gw_snapshot *s)
+{
+    struct gw_model *m = snapshot_model(s, "house-tiny");
+    with_keys(s);
+    m->scope.set.most[LIMIT_BUDGET_DAY] = PRICE_PER_DOLLAR;
+    m->targets[0].price = m->targets[1].price = &price_free; /* the third one's is not known */
+}
+
+/* What was reserved for the one that it waited for is reserved anew for the one that it goes to:
+ * where that cannot be, its place goes back and the others' turn comes. It stays one row. */
+TEST(reserved_anew)
+{
+    for (int unpriced = 0; unpriced < 2; unpriced++) {
+        struct world *w = world_new_books(unpriced > 0 ? priced : with_keys, 64);
+        gate_set_limits(w->house, 1, 2);
+        CHECK(permits_try(&w->house->permits) && permits_try(&w->tiny->permits));
+        struct net_stream *s = ask_as(w, NORMAL, "house-tiny", 0);
+        permits_give(&w->tiny->permits);
+        loop_turn(w->loop);
+        CHECK_EQ_I64(w->tiny->permits.held, 1 - unpriced);
+        check_waits(w, unpriced, 0);
+        permits_give(&w->house->permits);
+        loop_turn(w->loop);
+        serve_one(w);
+        check_stream_complete(s, CHAT_ANSWER);
+        CHECK_EQ_I64(log_attempts(), 1 + unpriced);
+        CHECK(unpriced == 0 ? log_attempt_is(0, "tiny/m2", "ok")
+                            : log_attempt_is(0, "tiny/m2", "price_unknown") &&
+                                  log_attempt_is(1, "house/m0", "ok"));
+        CHECK_EQ_I64(world_rows(w), 1 + unpriced);
+        client_free(s);
+        world_end(w);
+    }
+}
+
+/* Who leaves, leaves both. */
+TEST(leaving_two_queues)
+{
+    struct net_stream *first, *s;
+    struct world *w = busy_twice(&first);
+    s = ask_as(w, NORMAL, "house-tiny", ASK_STREAM);
+    check_waits(w, 1, 1);
+    client_leave(s, NET_GONE_CLOSED);
+    check_waits(w, 0, 0);
+    CHECK_EQ_I64(world_gauge("llm_queue_depth"), 0);
+    permits_give(&w->tiny->permits);
+    serve_one(w);
+    client_free(first);
+    client_free(s);
     world_end(w);
 }
 

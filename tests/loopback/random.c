@@ -81,10 +81,11 @@ static void plan_body(struct play *p, struct visitor *v, const char *path, const
 
 static void client_comes(struct play *p)
 {
-    static const char *const models[] = {
-        "one",         "two",          "three",       "four",  "five",        "house", "tiny",
-        "own",         "modal",        "mistral",     "house", "house-twice", "both",  "no",
-        "house-twice", "claude-first", "claude-last", "wires", "replicate"};
+    static const char *const models[] = {"one",          "two",         "three",      "four",
+                                         "five",         "house",       "tiny",       "own",
+                                         "modal",        "mistral",     "house",      "house-twice",
+                                         "both",         "no",          "house-tiny", "house-tiny",
+                                         "claude-first", "claude-last", "wires",      "replicate"};
     static const char *const paths[] = {"/v1/audio/a",    "/v1/files",   "/v1/models",
                                         "/v1/models/one", "/v1/nothing", "/livez"};
     static const char *const asked[] = {"/v1/chat/completions", "/v1/chat/completions",

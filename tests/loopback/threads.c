@@ -63,6 +63,7 @@ static void comes(struct driver *d, struct net_loop *loop, struct net_stream **s
     static const char *const bodies[] = {
         "{\"model\":\"house\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         "{\"model\":\"house-twice\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        "{\"model\":\"house-tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         "{\"model\":\"two\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
     };
@@ -148,6 +149,7 @@ static void short_queues(struct gw_snapshot *s)
 {
     share(snapshot_model(s, "two"));
     share(snapshot_model(s, "house-twice"));
+    share(snapshot_model(s, "house-tiny"));
     s->auth_keys = true;
     snapshot_add_key(s, "low", PRIORITY_LOW);
     snapshot_add_key(s, "normal", PRIORITY_NORMAL);

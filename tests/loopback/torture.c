@@ -141,6 +141,19 @@ static struct net_stream *play_queue(struct world *w)
     return s;
 }
 
+static struct net_stream *play_queues(struct world *w)
+{
+    if (!permits_try(&w->house->permits) || !permits_try(&w->tiny->permits))
+        CHECK(false);
+    struct net_stream *s = ask(w, "house-tiny", 0);
+    permits_give(&w->tiny->permits);
+    head(w, 200, JSON_HEAD, -1);
+    piece(w, SLICE(CHAT_ANSWER));
+    end(w);
+    permits_give(&w->house->permits);
+    return s;
+}
+
 static struct net_stream *play_large(struct world *w)
 {
     static char text[3 << 19];
@@ -480,6 +493,7 @@ static const struct {
     {"error", play_error, 400},
     {"error in a stream", play_error_in_a_stream, 200},
     {"queue", play_queue, 200},
+    {"queues", play_queues, 200},
     {"large", play_large, 200},
     {"models", play_models, 200},
     {"preflight", play_preflight, 204},

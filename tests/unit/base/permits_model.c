@@ -1,6 +1,7 @@
 /* Permits against a naive model, over random takes, gives, leaves and changes of the limits: the
  * same are served and shed in the same order, and all counts are exact after each step. The model
  * keeps an array in the order of arrival and looks through all of it each time. */
+#include <math.h>
 #include <string.h>
 
 #include "base/permits.h"
@@ -9,6 +10,7 @@
 #define GUESTS 64
 #define FLOWS  5
 #define TURN   ((uint64_t)1 << 20)
+#define TINY   1e-6 /* parts are fractions here */
 
 struct guest {
     struct permit_waiter waiter;
@@ -120,20 +122,32 @@ static void model_enter(unsigned g)
     guests[g].waits = true;
 }
 
+static double part_of(const struct permit_waiter *w)
+{
+    return 1.0 / (w->queues > 0 ? w->queues : 1);
+}
+
 static enum permit_result model_take(unsigned g)
 {
     if (m.waiting == 0 && (m.limit == 0 || m.held < m.limit)) {
         m.held++;
         return PERMIT_TAKEN;
     }
-    if (m.waiting >= m.queue_limit) {
-        unsigned victim = m.waiting;
-        for (unsigned i = 0; i < m.waiting; i++) {
-            if (victim == m.waiting || who(i)->class <= who(victim)->class)
+    double all = 0, lower = 0, own = part_of(&guests[g].waiter);
+    for (unsigned i = 0; i < m.waiting; i++) {
+        all += part_of(who(i));
+        lower += who(i)->class < guests[g].waiter.class ? part_of(who(i)) : 0;
+    }
+    double lacks = own - fmax((double)m.queue_limit - all, 0);
+    if (lacks > lower + TINY)
+        return PERMIT_REFUSED;
+    while (lacks > TINY) {
+        unsigned victim = 0;
+        for (unsigned i = 1; i < m.waiting; i++) {
+            if (who(i)->class <= who(victim)->class)
                 victim = i;
         }
-        if (m.waiting == 0 || who(victim)->class >= guests[g].waiter.class)
-            return PERMIT_REFUSED;
+        lacks -= part_of(who(victim));
         expected[expected_n++] = model_remove(victim) * 2 + 1;
     }
     model_enter(g);
@@ -149,6 +163,7 @@ static void step_take(void)
                                .waiter = {.class = (enum permit_class)check_random_below(3),
                                           .flow = check_random_below(FLOWS),
                                           .weight = (unsigned)check_random_below(7),
+                                          .queues = (unsigned)check_random_below(9),
                                           .grant = on_grant,
                                           .shed = on_shed}};
     enum permit_result want = model_take(g);

@@ -270,6 +270,12 @@ TEST(the_wait_is_estimated)
     permits_give_held(&p, 1000, 3000);
     CHECK_EQ_I64(p.mean_held_ns, 2000);
     CHECK_EQ_I64(permits_wait_ns(&p), 19 * 2000 / 4);
+    struct guest elsewhere = {
+        .waiter = {.flow = 9, .queues = 2, .grant = on_grant, .shed = on_shed}};
+    CHECK(permits_take(&p, &elsewhere.waiter) == PERMIT_WAITING); /* half of one */
+    CHECK_EQ_I64(permits_wait_ns(&p), 39 * 2000 / 8);
+    CHECK(permits_leave(&p, &elsewhere.waiter));
+    CHECK_EQ_I64(permits_wait_ns(&p), 19 * 2000 / 4);
     for (int i = 0; i < 15; i++)
         permits_give_held(&p, 0, 1000);
     CHECK(p.mean_held_ns > 1000 && p.mean_held_ns < 1500);

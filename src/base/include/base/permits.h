@@ -36,6 +36,7 @@ enum permit_class {
 enum permit_state { PERMIT_NONE, PERMIT_QUEUED, PERMIT_GRANTED, PERMIT_SHED };
 
 #define PERMIT_WEIGHT_MAX 65536u
+#define PERMIT_WHOLE      840 /* parts of a waiter: whole numbers for up to 8 queues */
 
 struct permit_waiter;
 /* Called with the permits' lock held, on the thread that gave a permit back or queued up: it may
@@ -48,6 +49,8 @@ struct permit_waiter {
     enum permit_class class;
     unsigned weight;     /* of its flow against others of the class; 0 counts as 1 */
     uint64_t flow;       /* 0 is the flow of all who have none of their own */
+    unsigned queues;     /* of how many permits it waits for whichever come first, up to 8: it is
+                          * that part of one in each queue; 0 counts as 1 */
     int64_t deadline_ns; /* shed rather than served from then on; 0: never. Needs `shed` */
     permit_waiter_fn *grant;
     permit_waiter_fn *shed; /* it waits no more and gets no permit; NULL: it is never displaced */
@@ -62,7 +65,7 @@ struct permit_waiter {
 };
 
 struct permit_queue {
-    int64_t n;
+    int64_t parts; /* of those who wait, PERMIT_WHOLE each */
     struct list arrived;
     struct treap flows, turns;
     uint64_t tag;   /* virtual time at which the class' next turn ends */
@@ -75,6 +78,7 @@ struct permits {
     _Atomic int64_t held; /* changed under the lock, read without it for hints */
     int64_t queue_limit;
     _Atomic int64_t waiting_n; /* read without the lock for metrics and hints */
+    int64_t parts;             /* of them */
     int64_t mean_held_ns;      /* moving mean; 0: not known */
     int64_t now_ns;            /* the latest that was told */
     uint64_t clock;            /* virtual time among the classes */
@@ -106,8 +110,9 @@ void permits_give_held(struct permits *p, int64_t since_ns, int64_t now_ns);
  * the handler of that message has to give the permit back. */
 bool permits_leave(struct permits *p, struct permit_waiter *w);
 
-/* How long somebody who queued up now would wait: those who wait, times the mean time for which a
- * permit is held, by how many there are. 0: not known, or there is no limit. */
+/* How long somebody who queued up now would wait: those who wait (who waits elsewhere too counts
+ * for a part), times the mean time for which a permit is held, by how many there are. 0: not known,
+ * or there is no limit. */
 int64_t permits_wait_ns(struct permits *p);
 
 #endif

@@ -128,6 +128,8 @@ bool ledger_has_room(const struct ledger_lane *lane);
 /* Remembers an attempt that begins, with its reservation as figures; the result is its place, or
  * LEDGER_NO_SLOT (counted: a crash would forget it). */
 uint32_t ledger_begin(struct ledger_lane *lane, const struct ledger_row *draft);
+/* The attempt at `slot` (or LEDGER_NO_SLOT) is to be forgotten: nothing is written of it. */
+void ledger_forget(struct ledger_lane *lane, uint32_t slot);
 /* Hands over a row, and frees the place `slot` (or LEDGER_NO_SLOT). */
 void ledger_settle(struct ledger_lane *lane, uint32_t slot, const struct ledger_row *row);
 
