@@ -12,13 +12,12 @@
 /* As a target was when it was looked at last. */
 struct seen {
     const struct target_live *target;
-    unsigned ejections;
     enum health_state state;
     uint64_t told; /* in this scrape of the metrics */
 };
 
 struct health_watch {
-    int64_t looked_ns, ejections;
+    int64_t looked_ns;
     uint64_t scrapes;
     struct seen slot[SLOTS];
 };
@@ -70,12 +69,9 @@ static void look_at(void *ctx, struct slice label, struct target_live *t)
     struct seen *s = place_of(l->watch, t);
     struct target_view v;
     target_live_look(t, l->now_ns, &v);
-    if (v.ejections > s->ejections)
-        l->watch->ejections += v.ejections - s->ejections;
     if (v.state != s->state)
         say(label, s->state, &v, l->now_ns);
     s->state = v.state;
-    s->ejections = v.ejections;
 }
 
 void health_watch_tick(struct health_watch *w, int64_t now_ns)
@@ -126,5 +122,5 @@ void health_watch_metrics(struct buf *out, struct health_watch *w, const struct 
             unwell += !takes_requests(&model->targets[i], now_ns);
         metric_put_sample(out, MS_TARGETS_UNWELL, model->name, unwell);
     }
-    metric_put(out, MS_EJECTIONS, (double)w->ejections);
+    metric_put(out, MS_EJECTIONS, (double)target_live_ejections());
 }

@@ -147,7 +147,7 @@ void attempt_send(struct attempt *a)
     a->sent_ns = net_now(&x->worker->loop);
     if (a->number == 1 && x->model != NULL && x->model->hedge_after_ns != 0 &&
         x->model->live != NULL)
-        retry_budget_fill(&x->model->live->hedges, a->sent_ns);
+        hedge_budget_fill(&x->model->live->hedges, a->sent_ns, x->model->hedge_percent);
     route_enter(a);
     a->first_token_limit_ns = route_first_token_limit(a);
     if (p->hardware != NULL) {
@@ -258,8 +258,8 @@ void attempt_hedge(struct exchange *x)
     struct attempt *first = x->attempt;
     const char *code = x->code;
     x->hedged = true; /* once is enough, whatever comes of it */
-    if (!retry_budget_take(&x->model->live->hedges, net_now(&x->worker->loop),
-                           x->model->hedge_percent, 0))
+    if (!hedge_budget_take(&x->model->live->hedges, net_now(&x->worker->loop),
+                           x->model->hedge_percent))
         return;
     x->rival = begin_second(x);
     if (x->rival == NULL) {

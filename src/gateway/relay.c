@@ -316,6 +316,7 @@ void relay_deliver_first(struct attempt *a)
     if (x->first_content_ns == 0)
         x->first_content_ns = now;
     note_answered(a);
+    route_begun(a);
     buf_slice(out, buf_view(&a->prelude));
     buf_done(&a->prelude);
     exchange_rearm(x);

@@ -639,6 +639,13 @@ void route_enter(struct attempt *a)
         prefix_learn(x->model->live->prefix, r->chain, a->target_index, epoch_of(&a->target));
 }
 
+void route_begun(struct attempt *a)
+{
+    int64_t first_ns = a->first_content_ns - a->sent_ns;
+    if (a->target.live != NULL)
+        a->entry = target_live_begun(a->target.live, a->entry, first_ns, a->first_content_ns);
+}
+
 void route_leave(struct attempt *a)
 {
     const struct exchange *x = a->exchange;

@@ -98,6 +98,8 @@ int64_t route_first_token_limit(const struct attempt *a);
 
 /* An attempt is about to be sent: with one of the provider's keys. */
 void route_enter(struct attempt *a);
+/* Its first content has come: the target's health may learn of that. */
+void route_begun(struct attempt *a);
 /* It is over: the target's health learns of it. */
 void route_leave(struct attempt *a);
 

@@ -60,17 +60,25 @@ void retry_budget_note(struct retry_budget *b, int64_t now_ns)
     count_up(&b->slot[second % RETRY_SLOTS].again, second);
 }
 
+static uint64_t first_ones(const struct retry_budget *b, uint32_t second)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < RETRY_SLOTS; i++) {
+        uint64_t f = atomic_load(&b->slot[i].first);
+        n += is_recent(begun(f), second) ? count_of(f) : 0;
+    }
+    return n;
+}
+
 /* Counts first and looks then: the count is the place among those that ask at the same time, and
  * those that are refused give theirs back, so that no two take the last one. */
 bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent, unsigned least)
 {
     uint32_t second = second_of(now_ns), own = second % RETRY_SLOTS;
     uint64_t counted = count_up(&b->slot[own].again, second);
-    uint64_t first = 0, again = count_of(counted);
+    uint64_t first = first_ones(b, second), again = count_of(counted);
     for (uint32_t i = 0; i < RETRY_SLOTS; i++) {
-        uint64_t f = atomic_load(&b->slot[i].first), a = atomic_load(&b->slot[i].again);
-        if (is_recent(begun(f), second))
-            first += count_of(f);
+        uint64_t a = atomic_load(&b->slot[i].again);
         if (i != own && is_recent(begun(a), second))
             again += count_of(a);
     }
@@ -79,6 +87,31 @@ bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent,
         return true;
     count_down(&b->slot[own].again, counted);
     return false;
+}
+
+#define ONE_HEDGE 100u
+
+void hedge_budget_fill(struct hedge_budget *b, int64_t now_ns, unsigned percent)
+{
+    uint32_t saved = atomic_load_explicit(&b->saved, memory_order_relaxed);
+    retry_budget_fill(&b->recent, now_ns);
+    while (saved < ONE_HEDGE &&
+           !atomic_compare_exchange_weak(&b->saved, &saved, MIN_OF(saved + percent, ONE_HEDGE)))
+        ;
+}
+
+bool hedge_budget_take(struct hedge_budget *b, int64_t now_ns, unsigned percent)
+{
+    uint32_t saved = ONE_HEDGE;
+    if (retry_budget_take(&b->recent, now_ns, percent, 0)) {
+        atomic_store_explicit(&b->saved, 0, memory_order_relaxed);
+        return true;
+    }
+    bool few = first_ones(&b->recent, second_of(now_ns)) * percent < 10 * 100;
+    if (!few || !atomic_compare_exchange_strong(&b->saved, &saved, 0))
+        return false;
+    retry_budget_note(&b->recent, now_ns);
+    return true;
 }
 
 /* base * 2^(n-1), at most `most_ns`. */

@@ -386,6 +386,8 @@ static int64_t window_add(struct window *w, int64_t newest, bool is_bad)
     return add;
 }
 
+static _Atomic int64_t ejections; /* of all of them */
+
 static void eject(struct target_live *t, enum health_reason reason, int64_t now_ns)
 {
     struct health *h = &t->now.h;
@@ -400,6 +402,12 @@ static void eject(struct target_live *t, enum health_reason reason, int64_t now_
     t->generation++;
     t->probes_in_a_row = 0;
     windows_clear(t);
+    atomic_fetch_add_explicit(&ejections, 1, memory_order_relaxed);
+}
+
+int64_t target_live_ejections(void)
+{
+    return atomic_load_explicit(&ejections, memory_order_relaxed);
 }
 
 static void come_back(struct target_live *t, int64_t now_ns)
@@ -610,6 +618,24 @@ static void learn_answer(struct target_live *t, const struct target_report *r, b
     } else if (!t->now.h.out) {
         judge_answer(t, failed, most, now_ns);
     }
+}
+
+uint64_t target_live_begun(struct target_live *t, uint64_t entry, int64_t first_ns, int64_t now_ns)
+{
+    bool may_be_ticket = entry % 2 == 1 && entry > 1;
+    if (likely(!may_be_ticket))
+        return entry;
+    int64_t now = begin(t, now_ns), from_ns = slow_from(t, TIME_FIRST);
+    const struct health *h = &t->now.h;
+    bool slow = h->reason == HEALTH_SLOW_GAP ||
+                (h->reason == HEALTH_SLOW_FIRST && from_ns > 0 && first_ns > from_ns);
+    if (h->ticket && entry == t->ticket && !slow) {
+        windows_clear(t);
+        come_back(t, now);
+        entry = entry_of(t, false);
+    }
+    end(t);
+    return entry;
 }
 
 void target_live_report(struct target_live *t, const struct target_report *r, int64_t now_ns)

@@ -135,6 +135,29 @@ TEST(half_open)
     }
 }
 
+/* Of a stream nobody waits for the end: it is back with its first content. What comes of the rest
+ * counts as that of any other. */
+TEST(half_open_until_it_begins)
+{
+    struct world *w = watched_world(2);
+    for (int i = 0; i < 5; i++)
+        fail_one(w, WAY_RESET);
+    loop_advance(w->loop, 10 * NS_PER_S);
+    struct net_stream *s = ask(w, "wires", ASK_STREAM);
+    struct call *c = call_last_open(w->loop);
+    CHECK(is_at(c, w, ALPHA));
+    call_head(c, 200, SSE_HEAD, -1);
+    call_body(c, SLICE(EV_ROLE), false);
+    CHECK(view_of(w, 0).state == HEALTH_HALF_OPEN);
+    call_body(c, SLICE(EV_TEXT), false);
+    CHECK(view_of(w, 0).state == HEALTH_WARMING && view_of(w, 0).inflight == 1);
+    call_fail(c, NET_FAIL_RESET, "");
+    CHECK(view_of(w, 0).state == HEALTH_WARMING && view_of(w, 0).failures_in_a_row == 1);
+    CHECK(view_of(w, 0).inflight == 0 && view_of(w, 0).ejections == 1);
+    client_free(s);
+    world_end(w);
+}
+
 /* The ticket comes back from whoever had it, even when that one left. */
 TEST(ticket_of_one_that_left)
 {

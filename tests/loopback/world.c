@@ -117,7 +117,8 @@ struct gw_model *snapshot_model(struct gw_snapshot *s, const char *name)
 void snapshot_watch(struct gw_model *m)
 {
     m->live = mem_must(model_live_get(m->name, false));
-    m->live->retries = m->live->hedges = (struct retry_budget){0};
+    m->live->retries = (struct retry_budget){0};
+    m->live->hedges = (struct hedge_budget){0};
     for (size_t i = 0; i < m->targets_n; i++)
         m->targets[i].live = mem_must(target_live_get(m->targets[i].label));
 }

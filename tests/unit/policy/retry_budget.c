@@ -54,6 +54,35 @@ TEST(ten_seconds)
     CHECK_EQ_U64(take(&b, T + 500 * NS_PER_S, 20, 0, 50), 0);
 }
 
+/* One in twenty, however far apart they come; and no more than that where they come fast. */
+TEST(hedges)
+{
+    static const struct {
+        int64_t every_ns;
+        unsigned least, most;
+    } rows[] = {{NS_PER_MS, 490, 500},
+                {100 * NS_PER_MS, 490, 500},
+                {400 * NS_PER_MS, 490, 510},
+                {2 * NS_PER_S, 490, 500},
+                {3600 * NS_PER_S, 490, 500}};
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        struct hedge_budget b = {0};
+        unsigned n = 0;
+        check_note("row %zu", r);
+        for (int64_t i = 0; i < 10000; i++) {
+            hedge_budget_fill(&b, T + i * rows[r].every_ns, 5);
+            n += hedge_budget_take(&b, T + i * rows[r].every_ns, 5);
+        }
+        CHECK(n >= rows[r].least && n <= rows[r].most);
+    }
+    struct hedge_budget none = {0};
+    CHECK(!hedge_budget_take(&none, T, 5));
+    for (int i = 0; i < 40; i++) /* a day's requests do not make up for a bad hour */
+        hedge_budget_fill(&none, T + i * 60 * NS_PER_S, 5);
+    CHECK(hedge_budget_take(&none, T + 3600 * NS_PER_S, 5));
+    CHECK(!hedge_budget_take(&none, T + 3600 * NS_PER_S, 5));
+}
+
 /* All fail and each is tried again as often as it may: no more than the share on top. */
 TEST(amplification)
 {

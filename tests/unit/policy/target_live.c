@@ -653,6 +653,38 @@ TEST(slow_gaps_eject)
     CHECK(look(t, now).reason == HEALTH_SLOW_GAP);
 }
 
+/* Who holds the ticket need not come to its end: what it was ejected for decides what is enough. */
+TEST(an_answer_that_has_begun)
+{
+    static const struct {
+        int64_t first_ns, gap_ns; /* that it is ejected for */
+        int64_t begun_ns;
+        enum health_state state;
+    } rows[] = {{2 * S, 0, 300 * MS, HEALTH_WARMING},
+                {2 * S, 0, 2 * S, HEALTH_HALF_OPEN},
+                {300 * MS, 90 * MS, 300 * MS, HEALTH_HALF_OPEN}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct target_live *t = fresh();
+        int64_t before = target_live_ejections(), now = answers(t, 600, 300 * MS, 15 * MS, T);
+        check_note("row %zu", i);
+        CHECK_EQ_I64(target_live_ejections(), before);
+        for (int n = 0; look(t, now).state == HEALTH_WELL && n < 600; n++)
+            now = answers(t, 1, rows[i].first_ns, rows[i].gap_ns, now + NS_PER_S);
+        CHECK_EQ_I64(target_live_ejections(), before + 1);
+        now = look(t, now).until_ns;
+        uint64_t entry = target_live_enter(t, now);
+        CHECK(entry != 0 && target_live_enter(t, now) == 0);
+        uint64_t later = target_live_begun(t, entry, rows[i].begun_ns, now);
+        CHECK_EQ_I64(look(t, now).state, rows[i].state);
+        CHECK_EQ_I64(look(t, now).inflight, 1);
+        CHECK_EQ_U64(target_live_begun(t, later, rows[i].begun_ns, now), later); /* once */
+        struct target_report good = {
+            .outcome = TARGET_GOOD, .entry = later, .first_ns = 300 * MS, .gap_ns = 15 * MS};
+        target_live_report(t, &good, now);
+        CHECK(look(t, now).state == HEALTH_WARMING && look(t, now).inflight == 0);
+    }
+}
+
 TEST(slow_factor)
 {
     struct target_live *t = fresh();

@@ -184,7 +184,7 @@ enum metric_label {
     X(TARGETS_UNWELL, "weir_targets_unwell", GAUGE, MODEL,                                         \
       "Targets of the alias, fallbacks too, that are ejected, half-open, resting or drained")      \
     X(EJECTIONS, "weir_ejections_total", COUNTER, NONE,                                            \
-      "Times a target or credential was ejected, as seen once a second")                           \
+      "Times a target or credential was ejected")                                                  \
     X(ENGINE_UP, "weir_engine_up", GAUGE, ENGINE, "1 while the engine answers requests")           \
     X(ENGINE_RESTARTS, "weir_engine_restarts_total", COUNTER, ENGINE,                              \
       "Starts of the engine after its first")                                                      \

@@ -8,7 +8,8 @@
 #include "policy/retry_budget.h"
 
 struct model_live {
-    struct retry_budget retries, hedges;
+    struct retry_budget retries;
+    struct hedge_budget hedges;
     _Atomic uint64_t turn;
     _Atomic uint64_t cold_turn[PREFIX_TARGETS]; /* the latest at which each got a new prompt */
     _Atomic uint32_t distrust[PREFIX_TARGETS];  /* in what it is thought to have cached, of 2^20 */

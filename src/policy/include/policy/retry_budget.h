@@ -24,6 +24,17 @@ void retry_budget_fill(struct retry_budget *b, int64_t now_ns);
 NODISCARD bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent,
                                  unsigned least);
 
+/* That of hedges, which has to be right where there are few requests too: where the share of ten
+ * seconds comes to less than ten, what is lost of it by rounding down is saved up for. */
+struct hedge_budget {
+    struct retry_budget recent;
+    _Atomic uint32_t saved; /* hundredths of one, up to one */
+};
+/* A first attempt is made; `percent` as in hedge_budget_take. */
+void hedge_budget_fill(struct hedge_budget *b, int64_t now_ns, unsigned percent);
+/* May it be hedged? True: it counts. */
+NODISCARD bool hedge_budget_take(struct hedge_budget *b, int64_t now_ns, unsigned percent);
+
 /* There is another one that nobody had to allow; it uses the budget up as well. */
 void retry_budget_note(struct retry_budget *b, int64_t now_ns);
 

@@ -133,6 +133,10 @@ struct target_report {
     int64_t first_ns;       /* from sending to the first content; 0: none came */
     int64_t gap_ns;         /* mean time between content events; 0: not known */
 };
+/* Its answer has begun, `first_ns` after it was sent. Of a half-open target that is enough: it is
+ * back, unless it was ejected for its times between tokens, which the end tells, or took too long
+ * again. Returns the entry with which the attempt goes on. */
+uint64_t target_live_begun(struct target_live *t, uint64_t entry, int64_t first_ns, int64_t now_ns);
 /* An attempt that entered is over. */
 void target_live_report(struct target_live *t, const struct target_report *r, int64_t now_ns);
 /* What came of a probe, or of a request that went there without having got in: no ticket. */
@@ -149,6 +153,9 @@ int64_t target_live_first_quantile(const struct target_live *t, double q);
  * drained either; only what is in flight goes on. */
 void target_live_drain(struct target_live *t, bool drained);
 void target_live_reset(struct target_live *t);
+
+/* How often any of them was ejected, in this process. */
+int64_t target_live_ejections(void);
 
 /* All of them, in no order. */
 typedef void target_live_fn(void *ctx, struct slice label, struct target_live *t);
