@@ -1,6 +1,8 @@
 /* The event loop of one thread. */
 #include "net/loop.h"
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -117,6 +119,10 @@ bool net_loop_post(struct net_loop *loop, struct mailbox_msg msg)
     CHECK_MAGIC(loop, LOOP_MAGIC);
     if (!mailbox_post(loop->mailbox, msg))
         return false;
+    /* uv_async_send does nothing where a wake-up is pending already, and looks for one without a
+     * barrier: that look must not come before the message is seen, or the loop may take the wake-up
+     * in between and find nothing. */
+    atomic_thread_fence(memory_order_seq_cst);
     uv_async_send(&loop->wake);
     return true;
 }

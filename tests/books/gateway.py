@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+from stuck import describe
+
 START_S, STOP_S = 60, 60
 
 
@@ -32,8 +34,9 @@ class Tool:
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:
+            doing = describe(self.child.pid, [self.log])
             self.child.kill()
-            raise Broken(f"{self.name} did not end within {seconds} s: {self.tail()}") from None
+            raise Broken(f"{self.name} did not end within {seconds} s; {doing}") from None
 
     def abandon(self):
         """Leaves nothing running."""

@@ -14,6 +14,7 @@ import urllib.request
 
 import harness
 from harness import Server, dead_port, free_port, wait_until
+from stuck import describe
 
 KEY = "sk-very-secret-1"
 
@@ -59,6 +60,8 @@ class ServeCase(unittest.TestCase):
             process.send_signal(signal.SIGTERM)
         try:
             process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.fail(f"weir does not end within 30 s; {describe(process.pid, [self.log])}")
         finally:
             process.kill()
         text = self.log.read_text()

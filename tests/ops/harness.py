@@ -18,6 +18,7 @@ import time
 import unittest
 
 from ports import free_port  # noqa: F401 (for the cases too)
+from stuck import describe
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENGINE_STUB = HERE / "engine_stub.py"
@@ -390,7 +391,8 @@ class Weir:
         try:
             self.ended = self.process.wait(late(seconds))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"weir does not end within {late(seconds):.0f} s; stderr: {self.stderr()}") from None
+            doing = describe(self.pid, [self.folder / "stderr", self.folder / "stdout"])
+            raise AssertionError(f"weir does not end within {late(seconds):.0f} s; {doing}") from None
         return self.ended
 
     def kill(self):

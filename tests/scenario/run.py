@@ -181,7 +181,7 @@ async def run_one(args, path, gate, results):
     loaded = scenario.Scenario(path)
     async with gate:
         with tempfile.TemporaryDirectory(prefix="weir-scn-") as folder:
-            limit = loaded.timeout * args.slack + 25
+            limit = loaded.timeout * args.slack + 60
             outcome = await run_worker(args, path, pathlib.Path(folder), limit)
             results.append(outcome["passed"])
             report(path.stem, outcome, args.verbose)

@@ -9,6 +9,7 @@ import signal
 import time
 
 from ports import free_port
+from stuck import describe
 
 from .journal import Fail, brief
 
@@ -129,7 +130,9 @@ class Weir:
         try:
             await asyncio.wait_for(self.process.wait(), self.journal.late(span[1]))
         except asyncio.TimeoutError:
-            raise Fail(f"expected weir to end within {span[1]:.1f} s, it still runs") from None
+            raise Fail(
+                f"expected weir to end within {span[1]:.1f} s, it still runs; {await self.doing()}"
+            ) from None
         self.expected_exit = self.process.returncode
         if self.process.returncode != code:
             raise Fail(f"expected weir to end with {code}, came {self.process.returncode}")
@@ -146,9 +149,12 @@ class Weir:
             try:
                 await asyncio.wait_for(self.process.wait(), self.journal.late(8))
             except asyncio.TimeoutError:
+                doing = await self.doing()
                 self.process.kill()
                 await self.process.wait()
-                problems.append("weir did not end within 8 s after TERM")
+                problems.append(
+                    f"weir did not end within {self.journal.late(8):.0f} s after TERM; {doing}"
+                )
             else:
                 if self.process.returncode != 0:
                     problems.append(f"weir ended with {self.process.returncode} after TERM")
@@ -159,6 +165,11 @@ class Weir:
                 problems.append(f"weir's stderr: {line}")
                 break
         return problems
+
+    async def doing(self):
+        """What the process is at, for the message about one that does not end."""
+        logs = [self.folder / name for name in ("stderr.log", "stdout.log")]
+        return await asyncio.to_thread(describe, self.process.pid, logs)
 
     async def kill(self):
         if self.process is not None and self.process.returncode is None:
