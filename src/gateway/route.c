@@ -176,13 +176,16 @@ static enum gw_error none_fits(const struct route *r)
     return forbidden ? GW_TARGET_FORBIDDEN : unfit ? GW_UNSUPPORTED : GW_NO_TARGET;
 }
 
-/* Of those that may not serve it the health was not looked at. */
-static struct route_verdict verdict_of(enum route_reason reason, enum health_state state,
-                                       double score)
+/* Of those that may not serve it the health was not looked at. Member by member: gcc 12 puts a
+ * structure together on the stack, where the load of the whole waits for the stores of its parts. */
+static void put_verdict(struct route_verdict *v, enum route_reason reason, enum health_state state,
+                        double score)
 {
     bool looked = reason == ROUTE_IS_OK || reason == ROUTE_IS_UNHEALTHY || reason == ROUTE_IS_FULL;
-    return (struct route_verdict){
-        .reason = reason, .state = looked ? state : HEALTH_STATES_N, .score = score};
+    v->reason = reason;
+    v->state = looked ? state : HEALTH_STATES_N;
+    v->skipped = GW_OK;
+    v->score = score;
 }
 
 /* Where a part of the order is known, the rest of it. */
@@ -227,7 +230,7 @@ static enum gw_error plan(const struct route_query *q, struct route *r)
     r->complexity = ask.complexity;
     for (unsigned i = 0; i < r->n; i++) {
         if (c[i].out != ROUTE_IS_TRIED)
-            r->verdict[i] = verdict_of(c[i].out, c[i].view.state, c[i].score);
+            put_verdict(&r->verdict[i], c[i].out, c[i].view.state, c[i].score);
     }
     if (p.n + r->order_n == 0)
         return none_fits(r);
@@ -240,7 +243,7 @@ static enum gw_error judge_only(const struct route_query *q, struct route *r)
     struct target_view v = {.state = HEALTH_WELL};
     if (r->list->live != NULL)
         target_live_look(r->list->live, q->now_ns, &v);
-    r->only = verdict_of(judge(q, r->list), v.state, 0);
+    put_verdict(&r->only, judge(q, r->list), v.state, 0);
     r->verdict = &r->only;
     if (r->only.reason != ROUTE_IS_OK || v.state == HEALTH_DRAINED)
         return none_fits(r);
