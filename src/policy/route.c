@@ -292,6 +292,12 @@ static void score_strides(struct work *w)
     }
 }
 
+/* Of the leading ones, whose turn it is where all have as many. */
+static unsigned turn_of(const struct work *w)
+{
+    return w->lead_n > 0 ? (unsigned)(w->ask->turn % w->lead_n) : 0;
+}
+
 static void score_round_robin(struct work *w)
 {
     score_ordered(w);
@@ -299,7 +305,7 @@ static void score_round_robin(struct work *w)
         score_strides(w);
         return;
     }
-    unsigned at = w->lead_n > 0 ? (unsigned)(w->ask->turn % w->lead_n) : 0;
+    const unsigned at = turn_of(w);
     for (unsigned l = 0; l < w->lead_n; l++)
         w->c[w->lead[l]].score = l >= at ? l - at : l + w->lead_n - at;
 }
@@ -436,10 +442,11 @@ static void score_prefix(struct work *w)
         if (goes_there)
             w->second[i] = float_order(load_of(c));
     }
+    const unsigned at = turn_of(w);
     for (unsigned l = 0; l < w->lead_n; l++) {
-        struct route_candidate *c = &w->c[w->lead[l]];
+        const struct route_candidate *c = &w->c[w->lead[l]];
         uint64_t age = c->cold_turn > 0 ? w->ask->turn + 1 - c->cold_turn : UINT64_MAX;
-        unsigned place = (unsigned)((l + w->lead_n - w->ask->turn % w->lead_n) % w->lead_n);
+        unsigned place = l >= at ? l - at : l + w->lead_n - at;
         if (c->score >= 0) /* 26 bits for the age, 6 for the place */
             w->second[w->lead[l]] = ~(uint32_t)MIN_OF(age, UINT64_C(0x3ffffff)) << 6 | place;
     }
