@@ -131,7 +131,7 @@ static bool put_cached(const struct route_query *q, struct route *r, struct rout
     uint16_t epoch[ROUTE_CANDIDATES_MAX];
     if (m->live == NULL || m->live->prefix == NULL)
         return true;
-    r->chain = arena_new(q->prompt.arena, struct prefix_chain);
+    r->chain = arena_alloc(q->prompt.arena, sizeof *r->chain); /* prompt_chain sets it up */
     r->cached = arena_alloc(q->prompt.arena, r->n * sizeof *r->cached);
     if (r->chain == NULL || r->cached == NULL)
         return false;
@@ -177,7 +177,8 @@ static enum gw_error none_fits(const struct route *r)
 }
 
 /* Of those that may not serve it the health was not looked at. Member by member: gcc 12 puts a
- * structure together on the stack, where the load of the whole waits for the stores of its parts. */
+ * structure together on the stack, where the load of the whole waits for the stores of its parts.
+ */
 static void put_verdict(struct route_verdict *v, enum route_reason reason, enum health_state state,
                         double score)
 {
