@@ -34,7 +34,7 @@ static bool is_too_long(const struct route_query *q, const struct gw_target *t)
     return prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context;
 }
 
-static enum route_reason judge(const struct route_query *q, const struct gw_target *t)
+static inline enum route_reason judge(const struct route_query *q, const struct gw_target *t)
 {
     if (!q->anywhere && !identity_may_go(q->key, q->use_case, t->provider))
         return ROUTE_IS_FORBIDDEN;
