@@ -12,7 +12,7 @@
 /* The factors are secret too: with a known one, a block that makes it zero would make the product
  * forget the seed and the rest of the text. */
 static struct {
-    uint64_t seed, k0, k1;
+    uint64_t seed, k0, k1, lane[HASH_LANES];
 } secret;
 static EVP_MD *sha256_md;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -64,6 +64,28 @@ uint64_t hash64(struct slice s)
     uint64_t a = s.n > 0 ? load(s.p, MIN_OF(s.n, (size_t)8)) : 0;
     uint64_t b = s.n > 8 ? load(s.p + 8, s.n - 8) : 0;
     return fold(fold(a ^ k1, b ^ h) ^ k0, k1); /* one fold leaves short texts in few buckets */
+}
+
+void hash_run_begin(struct hash_run *r, uint64_t seed)
+{
+    pthread_once(&once, init_once);
+    for (unsigned i = 0; i < HASH_LANES; i++)
+        r->lane[i] = secret.seed ^ seed;
+}
+
+uint64_t hash_run_add(struct hash_run *r, const char *p, size_t stripes)
+{
+    const uint64_t k0 = secret.lane[0], k1 = secret.lane[1], k2 = secret.lane[2],
+                   k3 = secret.lane[3];
+    uint64_t h0 = r->lane[0], h1 = r->lane[1], h2 = r->lane[2], h3 = r->lane[3];
+    for (; stripes > 0; stripes--, p += HASH_STRIPE) {
+        h0 = fold(load(p, 8) ^ k0, load(p + 8, 8) ^ h0);
+        h1 = fold(load(p + 16, 8) ^ k1, load(p + 24, 8) ^ h1);
+        h2 = fold(load(p + 32, 8) ^ k2, load(p + 40, 8) ^ h2);
+        h3 = fold(load(p + 48, 8) ^ k3, load(p + 56, 8) ^ h3);
+    }
+    *r = (struct hash_run){{h0, h1, h2, h3}};
+    return fold(h0 ^ k1, h1 ^ k0) ^ fold(h2 ^ k3, h3 ^ k2);
 }
 
 bool hash_sha256(struct slice s, uint8_t ret[SHA256_BYTES])

@@ -34,7 +34,7 @@ static bool is_too_long(const struct route_query *q, const struct gw_target *t)
     return prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context;
 }
 
-static enum route_reason judge(const struct route_query *q, const struct gw_target *t)
+static inline enum route_reason judge(const struct route_query *q, const struct gw_target *t)
 {
     if (!q->anywhere && !identity_may_go(q->key, q->use_case, t->provider))
         return ROUTE_IS_FORBIDDEN;
@@ -136,7 +136,7 @@ static bool put_cached(const struct route_query *q, struct route *r, struct rout
     uint16_t epoch[ROUTE_CANDIDATES_MAX];
     if (m->live == NULL || m->live->prefix == NULL)
         return true;
-    r->chain = arena_new(q->prompt.arena, struct prefix_chain);
+    r->chain = arena_alloc(q->prompt.arena, sizeof *r->chain); /* prompt_chain sets it up */
     r->cached = arena_alloc(q->prompt.arena, r->n * sizeof *r->cached);
     if (r->chain == NULL || r->cached == NULL)
         return false;
@@ -181,13 +181,17 @@ static enum gw_error none_fits(const struct route *r)
     return forbidden ? GW_TARGET_FORBIDDEN : unfit ? GW_UNSUPPORTED : GW_NO_TARGET;
 }
 
-/* Of those that may not serve it the health was not looked at. */
-static struct route_verdict verdict_of(enum route_reason reason, enum health_state state,
-                                       double score)
+/* Of those that may not serve it the health was not looked at. Member by member: gcc 12 puts a
+ * structure together on the stack, where the load of the whole waits for the stores of its parts.
+ */
+static void put_verdict(struct route_verdict *v, enum route_reason reason, enum health_state state,
+                        double score)
 {
     bool looked = reason == ROUTE_IS_OK || reason == ROUTE_IS_UNHEALTHY || reason == ROUTE_IS_FULL;
-    return (struct route_verdict){
-        .reason = reason, .state = looked ? state : HEALTH_STATES_N, .score = score};
+    v->reason = reason;
+    v->state = looked ? state : HEALTH_STATES_N;
+    v->skipped = GW_OK;
+    v->score = score;
 }
 
 /* Where a part of the order is known, the rest of it. */
@@ -232,7 +236,7 @@ static enum gw_error plan(const struct route_query *q, struct route *r)
     r->complexity = ask.complexity;
     for (unsigned i = 0; i < r->n; i++) {
         if (c[i].out != ROUTE_IS_TRIED)
-            r->verdict[i] = verdict_of(c[i].out, c[i].view.state, c[i].score);
+            put_verdict(&r->verdict[i], c[i].out, c[i].view.state, c[i].score);
     }
     if (p.n + r->order_n == 0)
         return none_fits(r);
@@ -245,7 +249,7 @@ static enum gw_error judge_only(const struct route_query *q, struct route *r)
     struct target_view v = {.state = HEALTH_WELL};
     if (r->list->live != NULL)
         target_live_look(r->list->live, q->now_ns, &v);
-    r->only = verdict_of(judge(q, r->list), v.state, 0);
+    put_verdict(&r->only, judge(q, r->list), v.state, 0);
     r->verdict = &r->only;
     if (r->only.reason != ROUTE_IS_OK || v.state == HEALTH_DRAINED)
         return none_fits(r);

@@ -7,7 +7,6 @@
 
 #include <stdatomic.h>
 
-#include "base/hash.h"
 #include "base/mem.h"
 
 #define PREFIX_MAGIC UINT32_C(0x50524658)
@@ -44,10 +43,12 @@ struct prefix_table {
 /* Instead of a stamp, while that is being found: nothing counts. */
 #define UNBORN UINT32_MAX
 
-/* A moment of the table, for one call: read after the clock, never before (see renew). */
+/* A moment of the table, for one call. Lives are read after the clock, never before (see renew); in
+ * which order with entries does not matter, since an entry of a life that began after its reading
+ * has a stamp of the future. They are read of those targets alone that entries name. */
 struct view {
-    uint32_t now, newest; /* no target's stamp is later than `newest` */
-    uint16_t epoch[PREFIX_TARGETS];
+    uint32_t now, newest; /* no known target's stamp is later than `newest` */
+    uint64_t known;       /* of which targets the life was read */
     uint32_t since[PREFIX_TARGETS];
 };
 
@@ -100,14 +101,12 @@ void prefix_table_free(struct prefix_table *t)
 void prefix_begin(struct prefix_chain *c, uint64_t model)
 {
     c->n = c->rest_n = c->bytes = 0;
-    c->last = model;
+    hash_run_begin(&c->run, model);
 }
 
 static void chain_block(struct prefix_chain *c, const char *block)
 {
-    uint64_t link[2] = {c->last, hash64(slice_of(block, PREFIX_BLOCK))};
-    c->last = hash64(slice_of((const char *)link, sizeof link));
-    c->hash[c->n++] = c->last;
+    c->hash[c->n++] = hash_run_add(&c->run, block, PREFIX_BLOCK / HASH_STRIPE);
 }
 
 void prefix_add(struct prefix_chain *c, struct slice part)
@@ -144,12 +143,14 @@ static void look(const struct prefix_table *t, struct view *ret)
 {
     ret->now = now_of(t);
     ret->newest = 0;
-    for (unsigned i = 0; i < PREFIX_TARGETS; i++) {
-        uint64_t life = atomic_load(&t->life[i]);
-        ret->epoch[i] = (uint16_t)(life >> 32);
-        ret->since[i] = life >> 48 != 0 ? (uint32_t)life : 0;
-        ret->newest = MAX_OF(ret->newest, ret->since[i]);
-    }
+    ret->known = 0;
+}
+
+static void note_life(struct view *v, unsigned target, uint64_t life)
+{
+    v->since[target] = (uint32_t)life;
+    v->newest = MAX_OF(v->newest, (uint32_t)life);
+    v->known |= UINT64_C(1) << target;
 }
 
 /* The bits of `seen` that count in an entry with that stamp. */
@@ -198,38 +199,56 @@ static struct set *set_of(const struct prefix_table *t, uint64_t hash)
     return &t->set[hash & (t->sets - 1)];
 }
 
-/* Who has seen that block, of those whose bits count. */
-static uint64_t who_saw(const struct prefix_table *t, const struct view *v, uint64_t hash,
-                        uint64_t among)
+/* What is known of that block; nothing seen: nothing. */
+static struct reading find(const struct prefix_table *t, const struct view *v, uint64_t hash)
 {
     const struct set *s = set_of(t, hash);
     for (unsigned i = 0; i < WAYS; i++) {
         struct reading r = read_entry(&s->way[i]);
         if (is_block(v, r, hash))
-            return still_valid(v, r.seen & among, r.stamp);
+            return r;
     }
-    return 0;
+    return (struct reading){0};
 }
 
+/* Of those targets the ones that are in that epoch. */
+static uint64_t of_epoch(const struct prefix_table *t, struct view *v, uint64_t targets,
+                         const uint16_t *epoch)
+{
+    uint64_t same = 0;
+    for (uint64_t left = targets; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        uint64_t life = atomic_load(&t->life[i]);
+        note_life(v, i, life);
+        same |= (uint64_t)((uint16_t)(life >> 32) == epoch[i]) << i;
+    }
+    return same;
+}
+
+/* Asks for all sets at once, which stand anywhere in a table that is larger than a core's caches:
+ * also for prefix_learn, which comes soon after. */
 void prefix_match(const struct prefix_table *t, const struct prefix_chain *c, const uint16_t *epoch,
                   unsigned n, double *ret_share)
 {
     CHECK_MAGIC(t, PREFIX_MAGIC);
     UNINITIALIZED struct view v;
+    memset(ret_share, 0, n * sizeof *ret_share);
+    if (c->n == 0)
+        return;
+    for (unsigned k = 0; k < c->n; k++) /* in a function of its own gcc takes it for nothing */
+        __builtin_prefetch(set_of(t, c->hash[k]));
     look(t, &v);
-    uint64_t left = 0;
-    for (unsigned i = 0; i < n; i++) {
-        ret_share[i] = 0;
-        if (i < PREFIX_TARGETS && v.epoch[i] == epoch[i])
-            left |= UINT64_C(1) << i;
-    }
-    for (unsigned k = 0; k < c->n && left != 0; k++) {
-        uint64_t saw = who_saw(t, &v, c->hash[k], left);
+    struct reading r = find(t, &v, c->hash[0]);
+    uint64_t given = n < PREFIX_TARGETS ? (UINT64_C(1) << n) - 1 : UINT64_MAX;
+    uint64_t left = still_valid(&v, of_epoch(t, &v, r.seen & given, epoch), r.stamp);
+    for (unsigned k = 1; k < c->n && left != 0; k++) {
+        r = find(t, &v, c->hash[k]);
+        uint64_t saw = still_valid(&v, r.seen & left, r.stamp);
         for (uint64_t gone = left & ~saw; gone != 0; gone &= gone - 1)
             ret_share[__builtin_ctzll(gone)] = (double)k / c->n;
         left = saw;
     }
-    for (; left != 0 && c->n > 0; left &= left - 1)
+    for (; left != 0; left &= left - 1)
         ret_share[__builtin_ctzll(left)] = 1;
 }
 
@@ -247,9 +266,21 @@ static void renew(struct prefix_table *t, unsigned target, uint16_t epoch)
     atomic_compare_exchange_strong(&t->life[target], &unborn, life_word(epoch, since));
 }
 
+/* Writes the entry anew: with the target, without those of whom it tells no more. */
+static void renew_entry(const struct prefix_table *t, struct view *v, struct entry *e,
+                        struct reading r, uint64_t bit)
+{
+    for (uint64_t left = r.seen & ~v->known; left != 0; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(left);
+        note_life(v, i, atomic_load(&t->life[i]));
+    }
+    uint64_t seen = still_valid(v, r.seen, r.stamp) | bit;
+    write_entry(e, (struct reading){seen, r.tag, v->now});
+}
+
 /* Adds the target to a block's entry, in place of the set's oldest where it has none. True: it is a
  * new entry. */
-static bool learn_block(struct prefix_table *t, const struct view *v, uint64_t hash, uint64_t bit)
+static bool learn_block(struct prefix_table *t, struct view *v, uint64_t hash, uint64_t bit)
 {
     struct set *s = set_of(t, hash);
     struct entry *oldest = &s->way[0];
@@ -258,9 +289,8 @@ static bool learn_block(struct prefix_table *t, const struct view *v, uint64_t h
         struct entry *e = &s->way[i];
         struct reading r = read_entry(e);
         if (is_block(v, r, hash)) {
-            uint64_t seen = still_valid(v, r.seen, r.stamp) | bit;
-            if (seen != r.seen || r.stamp != v->now)
-                write_entry(e, (struct reading){seen, r.tag, v->now});
+            if ((r.seen & bit) == 0 || r.stamp != v->now)
+                renew_entry(t, v, e, r, bit);
             return false;
         }
         uint32_t age = r.seen == 0 ? UINT32_MAX : v->now - r.stamp; /* the future is old too */
@@ -284,8 +314,10 @@ void prefix_learn(struct prefix_table *t, const struct prefix_chain *c, unsigned
         renew(t, target, epoch);
     UNINITIALIZED struct view v;
     look(t, &v);
-    if (v.epoch[target] != epoch || v.since[target] > v.now)
+    life = atomic_load(&t->life[target]);
+    if (life >> 32 != (life_word(epoch, 0) >> 32) || (uint32_t)life > v.now)
         return; /* another thread is at it */
+    note_life(&v, target, life);
     unsigned fresh = 0;
     for (unsigned k = 0; k < c->n; k++)
         fresh += learn_block(t, &v, c->hash[k], UINT64_C(1) << target);

@@ -146,11 +146,7 @@ static bool is_plain(const struct route_candidate *c)
 
 static bool is_panic(const struct route_ask *ask, const struct route_candidate *c, unsigned n)
 {
-    unsigned all = 0, ejected = 0, plain = 0;
-    while (plain < n && is_plain(&c[plain]))
-        plain++;
-    if (plain == n)
-        return false;
+    unsigned all = 0, ejected = 0;
     for (unsigned i = 0; i < n; i++) {
         enum health_state state = state_of(&c[i]);
         if (c[i].fallback) {
@@ -198,14 +194,31 @@ static enum group group_of(const struct work *w, unsigned i)
     return GROUP_WELL + later;
 }
 
+/* The usual case, and the most of it in one pass: nothing is wrong with anybody. False: somebody
+ * has to be looked at. */
+static bool find_plain_groups(struct work *w)
+{
+    w->lead_n = 0;
+    for (unsigned i = 0; i < w->n; i++) {
+        bool fallback = w->c[i].fallback;
+        if (!is_plain(&w->c[i]))
+            return false;
+        w->group[i] = fallback ? GROUP_FALLBACK_WELL : GROUP_WELL;
+        w->lead[w->lead_n] = (uint8_t)i;
+        w->lead_n += !fallback;
+    }
+    w->first = w->lead_n > 0 ? GROUP_WELL : GROUP_FALLBACK_WELL;
+    return true;
+}
+
 static void find_groups(struct work *w)
 {
     unsigned best = GROUP_OUT;
+    w->lead_n = 0;
+    w->first = GROUP_OUT;
     for (unsigned i = 0; i < w->n; i++) {
         w->group[i] = (uint8_t)group_of(w, i);
         w->first = MIN_OF(w->first, (unsigned)w->group[i]);
-        w->tier[i] = 0;
-        w->second[i] = 0;
         bool leads =
             w->group[i] == GROUP_WELL || w->group[i] == GROUP_WARMING || w->group[i] == GROUP_FULL;
         if (leads && w->group[i] < best) {
@@ -292,6 +305,12 @@ static void score_strides(struct work *w)
     }
 }
 
+/* Of the leading ones, whose turn it is where all have as many. */
+static unsigned turn_of(const struct work *w)
+{
+    return w->lead_n > 0 ? (unsigned)(w->ask->turn % w->lead_n) : 0;
+}
+
 static void score_round_robin(struct work *w)
 {
     score_ordered(w);
@@ -299,7 +318,7 @@ static void score_round_robin(struct work *w)
         score_strides(w);
         return;
     }
-    unsigned at = w->lead_n > 0 ? (unsigned)(w->ask->turn % w->lead_n) : 0;
+    const unsigned at = turn_of(w);
     for (unsigned l = 0; l < w->lead_n; l++)
         w->c[w->lead[l]].score = l >= at ? l - at : l + w->lead_n - at;
 }
@@ -420,26 +439,38 @@ static bool is_cached(const struct route_ask *ask, const struct route_candidate 
            (ask->prompt_bytes == 0 || c->cached * ask->prompt_bytes >= PREFIX_BYTES);
 }
 
-static void score_prefix(struct work *w)
+/* Those that have it cached, unless they have much more to do than the least loaded one. */
+static void prefer_cached(struct work *w, uint64_t cached)
 {
     double least = INFINITY;
     for (unsigned l = 0; l < w->lead_n; l++) {
         const struct route_candidate *c = &w->c[w->lead[l]];
         least = MIN_OF(least, (double)c->view.inflight / weight_of(c));
     }
-    for (unsigned i = 0; i < w->n; i++) {
+    for (; cached != 0; cached &= cached - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(cached);
         struct route_candidate *c = &w->c[i];
         double inflight = (double)c->view.inflight, fair = least * weight_of(c);
-        bool crowded = inflight - fair > PREFIX_MORE && inflight > PREFIX_TIMES * fair;
-        bool goes_there = is_cached(w->ask, c) && !crowded;
-        c->score = goes_there ? -c->cached : load_of(c);
-        if (goes_there)
-            w->second[i] = float_order(load_of(c));
+        if (inflight - fair > PREFIX_MORE && inflight > PREFIX_TIMES * fair)
+            continue;
+        w->second[i] = float_order(c->score);
+        c->score = -c->cached;
     }
+}
+
+static void score_prefix(struct work *w)
+{
+    uint64_t cached = 0;
+    score_load(w);
+    for (unsigned i = 0; i < w->n; i++)
+        cached |= (uint64_t)is_cached(w->ask, &w->c[i]) << i;
+    if (cached != 0)
+        prefer_cached(w, cached);
+    const unsigned at = turn_of(w);
     for (unsigned l = 0; l < w->lead_n; l++) {
-        struct route_candidate *c = &w->c[w->lead[l]];
+        const struct route_candidate *c = &w->c[w->lead[l]];
         uint64_t age = c->cold_turn > 0 ? w->ask->turn + 1 - c->cold_turn : UINT64_MAX;
-        unsigned place = (unsigned)((l + w->lead_n - w->ask->turn % w->lead_n) % w->lead_n);
+        unsigned place = l >= at ? l - at : l + w->lead_n - at;
         if (c->score >= 0) /* 26 bits for the age, 6 for the place */
             w->second[w->lead[l]] = ~(uint32_t)MIN_OF(age, UINT64_C(0x3ffffff)) << 6 | place;
     }
@@ -455,8 +486,10 @@ static void find_scores(struct work *w)
         [ROUTE_COMPLEXITY] = score_complexity,   [ROUTE_REGION] = score_region,
         [ROUTE_STICKY] = score_sticky,           [ROUTE_PREFIX] = score_prefix,
     };
+    memset(w->tier, 0, w->n * sizeof *w->tier);
+    memset(w->second, 0, w->n * sizeof *w->second);
     by[w->ask->strategy](w);
-    for (unsigned i = 0; i < w->n; i++) {
+    for (unsigned i = 0; i < w->n && w->lead_n < w->n; i++) { /* all lead: there is none */
         if (w->c[i].fallback) {
             w->c[i].score = i;
             w->tier[i] = 0;
@@ -533,43 +566,56 @@ static void sort(route_key *k, unsigned n, route_key *ret)
     merge(k, n, ret);
 }
 
-static route_key least(const route_key *k, unsigned n)
+/* Of the best group the one with the least key. */
+static unsigned first_of(const struct work *w, bool by_chance)
 {
-    route_key best = k[0];
-    for (unsigned i = 1; i < n; i++)
-        best = k[i] < best ? k[i] : best;
-    return best;
+    route_key best = ~(route_key)0;
+    for (unsigned i = 0; i < w->n; i++) {
+        if (w->group[i] == w->first) {
+            route_key k = key_of(w, i, by_chance);
+            best = k < best ? k : best;
+        }
+    }
+    return (unsigned)(best & 63);
+}
+
+/* All of them. */
+static unsigned put_order(const struct work *w, bool by_chance, unsigned char *ret)
+{
+    UNINITIALIZED route_key keys[ROUTE_CANDIDATES_MAX], sorted[ROUTE_CANDIDATES_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->n; i++) {
+        if (w->group[i] < GROUP_OUT)
+            keys[n++] = key_of(w, i, by_chance);
+    }
+    memcpy(sorted, keys, n * sizeof *keys);
+    sort(keys, n, sorted);
+    for (unsigned i = 0; i < n; i++)
+        ret[i] = (unsigned char)(sorted[i] & 63);
+    return n;
 }
 
 void route_plan(const struct route_ask *ask, struct route_candidate *c, unsigned n,
                 struct route_plan *ret)
 {
     UNINITIALIZED struct work w;
-    UNINITIALIZED route_key keys[ROUTE_CANDIDATES_MAX], sorted[ROUTE_CANDIDATES_MAX];
     bool by_chance = ask->strategy != ROUTE_ORDERED && ask->strategy != ROUTE_ROUND_ROBIN;
     ASSERT(n <= ROUTE_CANDIDATES_MAX);
     w.ask = ask;
     w.c = c;
     w.n = n;
-    w.lead_n = 0;
-    w.first = GROUP_OUT;
-    ret->panic = w.panic = is_panic(ask, c, n);
-    find_groups(&w);
+    w.panic = false;
+    if (!find_plain_groups(&w)) {
+        w.panic = is_panic(ask, c, n);
+        find_groups(&w);
+    }
     find_scores(&w);
-    ret->n = 0;
-    const unsigned last = ask->first_only ? MIN_OF(w.first, GROUP_OUT - 1u) : GROUP_OUT - 1u;
-    for (unsigned i = 0; i < n; i++) {
-        if (w.group[i] <= last)
-            keys[ret->n++] = key_of(&w, i, by_chance);
-    }
-    if (ask->first_only && ret->n > 1) {
-        sorted[0] = least(keys, ret->n);
+    ret->panic = w.panic;
+    if (ask->first_only && n > 0 && w.first < GROUP_OUT) {
         ret->n = 1;
+        ret->order[0] = (unsigned char)first_of(&w, by_chance);
     } else {
-        memcpy(sorted, keys, ret->n * sizeof *keys);
-        sort(keys, ret->n, sorted);
+        ret->n = put_order(&w, by_chance, ret->order);
     }
-    for (unsigned i = 0; i < ret->n; i++)
-        ret->order[i] = (unsigned char)(sorted[i] & 63);
     ret->cold = ask->strategy == ROUTE_PREFIX && ret->n > 0 && !is_cached(ask, &c[ret->order[0]]);
 }

@@ -207,6 +207,64 @@ TEST(hash64_has_no_blinding_block)
     }
 }
 
+static uint64_t run_of(uint64_t seed, const char *p, size_t stripes)
+{
+    struct hash_run r;
+    hash_run_begin(&r, seed);
+    return hash_run_add(&r, p, stripes);
+}
+
+TEST(a_run_is_the_same_in_any_parts)
+{
+    char text[8 * HASH_STRIPE + 1];
+    random_bytes(text, sizeof text);
+    memmove(text, text + 1, sizeof text - 1); /* aligned in one of the two */
+    uint64_t whole = run_of(7, text, 8);
+    for (size_t n = 0; n <= 8; n++) {
+        struct hash_run r;
+        hash_run_begin(&r, 7);
+        CHECK_EQ_U64(hash_run_add(&r, text, n), run_of(7, text, n));
+        memmove(text + 1, text, sizeof text - 1);
+        CHECK_EQ_U64(hash_run_add(&r, text + 1 + n * HASH_STRIPE, 8 - n), whole);
+        memmove(text, text + 1, sizeof text - 1);
+    }
+    CHECK(run_of(8, text, 8) != whole);
+    CHECK(run_of(7, text, 7) != whole);
+}
+
+TEST(a_run_spreads)
+{
+    static uint64_t h[HASHES];
+    for (size_t where = 0; where < 2 * HASH_STRIPE; where += 7) {
+        char text[2 * HASH_STRIPE] = {0};
+        check_note("counter at %zu", where);
+        for (size_t i = 0; i < HASHES; i++) {
+            text[where] = (char)(i & 255);
+            text[where + 1] = (char)(i >> 8);
+            h[i] = run_of(1, text, 2);
+        }
+        check_spread(h, HASHES);
+    }
+    for (size_t i = 0; i < HASHES; i++)
+        h[i] = run_of(i, "", 0);
+    check_spread(h, HASHES);
+}
+
+/* What is exchanged stands in other lanes, or in the same one at another time. */
+TEST(a_run_knows_the_order_of_its_parts)
+{
+    char text[2 * HASH_STRIPE], other[2 * HASH_STRIPE];
+    random_bytes(text, sizeof text);
+    for (size_t a = 0; a < sizeof text; a += 8) {
+        for (size_t b = 0; b < a; b += 8) {
+            memcpy(other, text, sizeof text);
+            memcpy(other + a, text + b, 8);
+            memcpy(other + b, text + a, 8);
+            CHECK(run_of(1, text, 2) != run_of(1, other, 2));
+        }
+    }
+}
+
 TEST(random_bytes_are_fresh)
 {
     static uint64_t v[4000];

@@ -169,6 +169,72 @@ TEST(a_restart_forgets_that_target_alone)
     prefix_table_free(t);
 }
 
+/* All texts of at most so many blocks, each of so many kinds: a tree, of which a target has seen
+ * nodes. */
+#define TREE_DEPTH 5
+#define TREE_KINDS 3
+#define TREE_NODES 364 /* (3^6 - 1) / 2, with the root */
+
+struct seen {
+    uint16_t epoch;
+    bool node[TREE_NODES];
+};
+
+/* A random text as its chain, and its nodes from the first block on. */
+static void random_text(struct prefix_chain *c, unsigned *node)
+{
+    static char text[TREE_DEPTH * PREFIX_BLOCK];
+    unsigned n = (unsigned)check_random_below(TREE_DEPTH + 1);
+    for (unsigned k = 0, at = 0; k < n; k++) {
+        unsigned kind = (unsigned)check_random_below(TREE_KINDS);
+        fill(text + k * PREFIX_BLOCK, PREFIX_BLOCK, kind);
+        at = at * TREE_KINDS + 1 + kind;
+        node[k] = at;
+    }
+    prefix_begin(c, MODEL);
+    prefix_add(c, slice_of(text, n * PREFIX_BLOCK));
+    prefix_end(c);
+}
+
+static void check_shares(const struct prefix_table *t, const struct seen *seen, unsigned n)
+{
+    struct prefix_chain c;
+    unsigned node[TREE_DEPTH];
+    uint16_t epochs[PREFIX_TARGETS];
+    double share[PREFIX_TARGETS];
+    random_text(&c, node);
+    for (unsigned i = 0; i < n; i++)
+        epochs[i] = (uint16_t)(seen[i].epoch + (check_random_below(10) == 0));
+    prefix_match(t, &c, epochs, n, share);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned k = 0;
+        while (k < c.n && epochs[i] == seen[i].epoch && seen[i].node[node[k]])
+            k++;
+        CHECK_EQ_DOUBLE(share[i], k > 0 ? (double)k / c.n : 0);
+    }
+}
+
+TEST(shares_are_what_a_plain_record_of_everything_says)
+{
+    struct prefix_table *t = table(1 << 20); /* so large that nothing has to go */
+    struct seen *seen = mem_must(mem_calloc(PREFIX_TARGETS, sizeof *seen));
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned i = (unsigned)check_random_below(PREFIX_TARGETS);
+        struct prefix_chain c;
+        unsigned node[TREE_DEPTH];
+        random_text(&c, node);
+        if (c.n > 0 && check_random_below(200) == 0)
+            seen[i] = (struct seen){.epoch = (uint16_t)(seen[i].epoch + 1)};
+        prefix_learn(t, &c, i, seen[i].epoch);
+        for (unsigned k = 0; k < c.n; k++)
+            seen[i].node[node[k]] = true;
+        if (round % 4 == 0)
+            check_shares(t, seen, 1 + (unsigned)check_random_below(PREFIX_TARGETS));
+    }
+    prefix_table_free(t);
+    mem_free(seen);
+}
+
 TEST(what_is_used_stays_and_what_is_not_goes)
 {
     struct prefix_table *t = table(1 << 16); /* 4,096 blocks */
@@ -384,7 +450,8 @@ static void cost_table(size_t bytes, double *ret_match, double *ret_learn)
         int64_t middle = clock_mono_ns();
         prefix_learn(t, &c, i % 50, 0);
         int64_t end = clock_mono_ns();
-        match = MIN_OF(match, i < 50 ? INT64_MAX : middle - began);
+        if (share[i % 50] == 1) /* it was seen, and nothing of it has had to go */
+            match = MIN_OF(match, middle - began);
         learn = MIN_OF(learn, end - middle);
     }
     *ret_match = (double)match;

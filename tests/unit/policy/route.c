@@ -788,6 +788,23 @@ static void check_members(const struct route_candidate *c, unsigned n, const str
     CHECK(!p->panic || ejected * 2 > all);
 }
 
+/* Who asks for the first one alone gets the same one, for the same reasons. */
+static void check_first_only(const struct route_ask *ask, const struct route_candidate *c,
+                             unsigned n, const struct route_plan *whole)
+{
+    struct route_candidate again[ROUTE_CANDIDATES_MAX];
+    struct route_ask first = *ask;
+    struct route_plan p;
+    first.first_only = true;
+    memcpy(again, c, n * sizeof *c);
+    route_plan(&first, again, n, &p);
+    CHECK_EQ_U64(p.n, MIN_OF(whole->n, 1u));
+    CHECK(p.n == 0 || p.order[0] == whole->order[0]);
+    CHECK(p.panic == whole->panic && p.cold == whole->cold);
+    for (unsigned i = 0; i < n; i++)
+        CHECK_EQ_DOUBLE(again[i].score, c[i].score);
+}
+
 TEST(any_candidates)
 {
     for (unsigned round = 0; round < 60000; round++) {
@@ -800,14 +817,22 @@ TEST(any_candidates)
         ask.session = check_random() * check_random_below(2);
         ask.complexity = (double)check_random_below(101);
         ask.prompt_bytes = (uint32_t)check_random_below(2000);
-        for (unsigned i = 0; i < n; i++)
+        bool plain = check_random_below(2);
+        for (unsigned i = 0; i < n; i++) {
             random_candidate(&c[i]);
+            if (plain) {
+                c[i].out = ROUTE_IS_OK;
+                c[i].view.state = HEALTH_WELL;
+                c[i].capacity = 0;
+            }
+        }
         check_note("round %u, %s", round, route_strategy_name(ask.strategy));
         memcpy(again, c, sizeof c);
         route_plan(&ask, c, n, &p);
         route_plan(&ask, again, n, &q);
         CHECK(p.n == q.n && !memcmp(p.order, q.order, p.n));
         check_members(c, n, &p);
+        check_first_only(&ask, again, n, &p);
         for (unsigned i = 0; i < p.n; i++) {
             for (unsigned j = i + 1; j < p.n; j++)
                 CHECK(!is_wrong(&ask, p.panic, &c[p.order[i]], &c[p.order[j]]));

@@ -11,6 +11,18 @@
  * (Wang Yi, github.com/wangyi-fudan/wyhash, public domain). Not stable across processes. */
 uint64_t hash64(struct slice s);
 
+/* The hash of a text that goes on, after each part of it: of stripes of 64 bytes, in four lanes
+ * which do not wait for each other's products (as wyhash's three). Each lane has a secret factor of
+ * its own, so that it matters which of them a text went through. Only hash_run_begin sets it up. */
+#define HASH_LANES  4
+#define HASH_STRIPE 64
+struct hash_run {
+    uint64_t lane[HASH_LANES];
+};
+void hash_run_begin(struct hash_run *r, uint64_t seed);
+/* Adds so many stripes; the hash of the seed and of all that was added. */
+uint64_t hash_run_add(struct hash_run *r, const char *p, size_t stripes);
+
 /* Scatters the bits of a number, and is a bijection: the finaliser of SplitMix64 (Steele, Lea,
  * Flood, "Fast splittable pseudorandom number generators", 2014). Multiples of HASH_STEP through it
  * are that generator's numbers. */

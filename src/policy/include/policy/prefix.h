@@ -7,6 +7,7 @@
 #define POLICY_PREFIX_H
 
 #include "base/compiler.h"
+#include "base/hash.h"
 #include "base/slice.h"
 
 #define PREFIX_BLOCK      256 /* bytes of prompt text */
@@ -16,10 +17,10 @@
 /* The chain of one prompt. Only prefix_begin sets it up, so that a caller's local need not be
  * cleared (UNINITIALIZED). */
 struct prefix_chain {
-    unsigned n;      /* whole blocks; a last one that is not full is left out */
-    unsigned rest_n; /* bytes of the block that is being filled */
-    uint32_t bytes;  /* of the prompt, at most UINT32_MAX */
-    uint64_t last;   /* the hash of all before the block that is being filled */
+    unsigned n;          /* whole blocks; a last one that is not full is left out */
+    unsigned rest_n;     /* bytes of the block that is being filled */
+    uint32_t bytes;      /* of the prompt, at most UINT32_MAX */
+    struct hash_run run; /* over all before the block that is being filled */
     uint64_t hash[PREFIX_BLOCKS_MAX];
     char rest[PREFIX_BLOCK];
 };
