@@ -46,15 +46,15 @@ static int member_of(struct slice k)
     return -1;
 }
 
-enum item_member { ITEM_TYPE, ITEM_ID, ITEM_PARTS };
+enum item_member { ITEM_TYPE, ITEM_ID, ITEM_OUTPUT, ITEM_CONTENT, ITEM_MEMBERS_N };
 
 static int member_of_item(struct slice k)
 {
     switch (k.n) {
     case 2: return KEY_IS(k, "id") ? (int)ITEM_ID : -1;
     case 4: return KEY_IS(k, "type") ? (int)ITEM_TYPE : -1;
-    case 6: return KEY_IS(k, "output") ? (int)ITEM_PARTS : -1; /* of a tool */
-    case 7: return KEY_IS(k, "content") ? (int)ITEM_PARTS : -1;
+    case 6: return KEY_IS(k, "output") ? (int)ITEM_OUTPUT : -1;
+    case 7: return KEY_IS(k, "content") ? (int)ITEM_CONTENT : -1;
     default: return -1;
     }
 }
@@ -70,26 +70,36 @@ static void light_reference(struct request_reader *rd, uint32_t id)
         rd->r->pinned = "input.item_reference";
 }
 
+/* Of a message, or of a tool. */
+static uint32_t parts_of(const struct json_doc *d, const uint32_t member[ITEM_MEMBERS_N])
+{
+    uint32_t type = member[ITEM_TYPE];
+    if (type == 0 || json_string_is(d, type, SLICE("message")))
+        return member[ITEM_CONTENT];
+    bool output = json_string_is(d, type, SLICE("function_call_output")) ||
+                  json_string_is(d, type, SLICE("custom_tool_call_output"));
+    return output ? member[ITEM_OUTPUT] : 0;
+}
+
 static bool light_item(struct request_reader *rd, uint32_t node, size_t i)
 {
     const struct json_doc *d = rd->d;
-    uint32_t type = 0, id = 0;
+    uint32_t member[ITEM_MEMBERS_N] = {0}, type;
     if (!request_object(rd, request_path(rd, "input[%zu]", i), node))
         return false;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        switch (llm_key(d, k, member_of_item)) {
-        case ITEM_TYPE: type = json_type_at(d, k + 1) != JSON_NULL ? k + 1 : 0; break;
-        case ITEM_ID: id = k + 1; break;
-        case ITEM_PARTS: request_needs_parts(rd, k + 1); break;
-        default: break;
-        }
+        int m = llm_key(d, k, member_of_item);
+        if (m >= 0 && (m == ITEM_ID || json_type_at(d, k + 1) != JSON_NULL))
+            member[m] = k + 1;
     }
-    if (type == 0)
-        return true;
-    if (json_type_at(d, type) != JSON_STRING)
+    type = member[ITEM_TYPE];
+    if (type != 0 && json_type_at(d, type) != JSON_STRING)
         return request_wrong_type(rd, request_path(rd, "input[%zu].type", i), "a string", type);
-    if (json_string_is(d, type, SLICE("item_reference")))
-        light_reference(rd, id);
+    if (type != 0 && json_string_is(d, type, SLICE("item_reference")))
+        light_reference(rd, member[ITEM_ID]);
+    uint32_t parts = parts_of(d, member);
+    if (parts != 0)
+        request_needs_parts(rd, parts);
     return true;
 }
 
