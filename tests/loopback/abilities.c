@@ -1,6 +1,8 @@
 /* Requests that not every target can do: whom they go to, what is told of the others, and what of
  * it counts as an attempt. CLAUDE's wire has neither JSON objects nor several choices nor
  * penalties, REPLICATE's nothing but text. */
+#include <stdio.h>
+
 #include "explain.h"
 #include "world.h"
 
@@ -229,4 +231,74 @@ TEST(what_is_left_out_is_not_lacking)
     check_asked(tools, "01");
     plan.lacks[1] = LLM_NEEDS_TOOLS;
     check_asked(tools, "0");
+}
+
+/* ---- at random */
+
+#define NEEDS_N 4
+static const unsigned needs_of[NEEDS_N] = {LLM_NEEDS_TOOLS, LLM_NEEDS_IMAGES, LLM_NEEDS_SCHEMA,
+                                           LLM_NEEDS_CHOICES};
+
+static const char *random_body(unsigned needs)
+{
+    static char text[1024];
+    snprintf(text, sizeof text, "{\"model\":\"five\",%s%s%s%s}",
+             needs & LLM_NEEDS_IMAGES ? IMAGE : MESSAGES, needs & LLM_NEEDS_TOOLS ? "," TOOLS : "",
+             needs & LLM_NEEDS_SCHEMA ? "," SCHEMA : "",
+             needs & LLM_NEEDS_CHOICES ? ",\"n\":2" : "");
+    return text;
+}
+
+/* What the target cannot do; `sure`: the table does not count. */
+static unsigned cannot(size_t i, bool sure)
+{
+    unsigned wire = plan.providers[i] == REPLICATE ? ~0u
+                    : plan.providers[i] == CLAUDE  ? (unsigned)LLM_NEEDS_CHOICES
+                                                   : 0;
+    return wire | plan.lacks[i] | (sure ? 0u : plan.by_table[i]);
+}
+
+static size_t list_able(unsigned needs, bool sure, char ret[8])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan.n; i++) {
+        if (!(cannot(i, sure) & needs))
+            ret[n++] = (char)('0' + i);
+    }
+    ret[MIN_OF(n, (size_t)ATTEMPTS_MAX)] = '\0';
+    return n;
+}
+
+/* Whoever can is asked in the order of the alias, nobody else is, and who cannot costs nothing. */
+TEST(who_can_and_nobody_else)
+{
+    static const int kinds[] = {ALPHA, BETA, CLAUDE, REPLICATE, REPLICATE};
+    for (unsigned round = 0; round < 300; round++) {
+        unsigned needs = 0;
+        char able[8];
+        memset(&plan, 0, sizeof plan);
+        plan.tools = LACK_REFUSE;
+        plan.n = 2 + check_random_below(5);
+        for (size_t i = 0; i < plan.n; i++) {
+            plan.providers[i] = kinds[check_random_below(ARRAY_LEN(kinds))];
+            plan.lacks[i] = check_random_below(3) == 0 ? (unsigned char)check_random_below(8) : 0;
+            plan.by_table[i] =
+                check_random_below(3) == 0 ? (unsigned char)check_random_below(8) : 0;
+        }
+        for (unsigned k = 0; k < NEEDS_N; k++)
+            needs |= check_random_below(2) == 0 ? needs_of[k] : 0;
+        check_note("round %u", round);
+        if (list_able(needs, false, able) > 0 || list_able(needs, true, able) > 0) {
+            check_asked(random_body(needs), able);
+            continue;
+        }
+        struct world *w = world_new(edit);
+        struct net_stream *s =
+            ask_path(w, HTTP_POST, "/v1/chat/completions", NULL, slice_str(random_body(needs)));
+        check_error_is(s, 400, "invalid_request_error", "unsupported_parameter");
+        CHECK_EQ_I64(calls_made(w->loop), 0);
+        client_free(s);
+        world_check_rest(w);
+        world_free(w);
+    }
 }
