@@ -3,6 +3,7 @@
  * penalties, REPLICATE's nothing but text. */
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "explain.h"
 #include "world.h"
 
@@ -123,6 +124,39 @@ TEST(four_that_cannot_as_the_translation_finds)
         "/v1/chat/completions", "{\"model\":\"five\",\"frequency_penalty\":1," MESSAGES "}",
         "{\"target\":\"claude/m0\",\"place\":1,\"reason\":\"ok\",\"state\":\"well\",\"score\":0,"
         "\"skipped\":\"unsupported_parameter\"}");
+}
+
+/* As many as an alias may have, of which the last one can. Of so many the order is made in parts.
+ */
+static void edit_many(struct gw_snapshot *s)
+{
+    static const int providers[] = {CLAUDE, ALPHA};
+    struct gw_model *m = snapshot_model(s, "five");
+    snapshot_retarget(m, s, providers, ARRAY_LEN(providers));
+    struct gw_target *list = mem_must(arena_zalloc(&s->arena, ROUTE_CANDIDATES_MAX * sizeof *list));
+    for (size_t i = 0; i < ROUTE_CANDIDATES_MAX; i++)
+        list[i] = m->targets[i == ROUTE_CANDIDATES_MAX - 1];
+    m->targets = list;
+    m->targets_n = ROUTE_CANDIDATES_MAX;
+}
+
+TEST(as_many_as_there_may_be)
+{
+    static const char *const bodies[] = {
+        "{\"model\":\"five\",\"n\":2," MESSAGES "}",                 /* as the wire says */
+        "{\"model\":\"five\",\"frequency_penalty\":1," MESSAGES "}", /* as its writer does */
+    };
+    struct world *w = world_new(edit_many);
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct net_stream *s =
+            ask_path(w, HTTP_POST, "/v1/chat/completions", NULL, slice_str(bodies[i]));
+        answer_any(w);
+        CHECK_EQ_LIT(client_field(s, "x-weir-target"), "alpha/m1");
+        CHECK_EQ_LIT(client_field(s, "x-weir-attempts"), "1");
+        client_free(s);
+    }
+    world_check_rest(w);
+    world_free(w);
 }
 
 TEST(four_without_the_operation)
