@@ -56,7 +56,7 @@ fmt: ## formats all C and C++
 docs: build ## writes the generated reference documents anew
 	@tools/check/docs.sh $(WEIR) write
 
-prices: build ## writes the built-in table of prices anew from @pydantic/genai-prices
+prices: build ## writes the built-in table of prices anew from @pydantic/genai-prices and litellm
 	@tools/setup/install.sh test
 	@tools/prices/prices.sh $(WEIR)
 

@@ -103,6 +103,17 @@ static void print_what(struct admin_call *c)
     putchar('\n');
 }
 
+/* "lacks_feature: tools, images" */
+static struct slice with_lacks(struct admin_call *c, struct slice reason, uint32_t list)
+{
+    for (uint32_t i = json_first(&c->doc, list); i < json_end(&c->doc, list);
+         i = json_after(&c->doc, i))
+        reason = arena_printf(&c->arena, "%.*s%s %.*s", SLICE_ARG(reason),
+                              i == json_first(&c->doc, list) ? ":" : ",",
+                              SLICE_ARG(json_string(&c->doc, i, &c->arena)));
+    return reason;
+}
+
 /* What kept it out, or put it behind others. */
 static struct slice why_of(struct admin_call *c, uint32_t candidate)
 {
@@ -112,8 +123,9 @@ static struct slice why_of(struct admin_call *c, uint32_t candidate)
     struct slice state = admin_call_text(c, candidate, "state");
     if (skipped.n > 0)
         return arena_printf(&c->arena, "skipped: %.*s", SLICE_ARG(skipped));
+    uint32_t lacks = admin_call_list(c, candidate, "lacks");
     if (!slice_is(reason, "ok"))
-        return reason;
+        return lacks != 0 ? with_lacks(c, reason, lacks) : reason;
     if (!ordered && slice_is(admin_call_text(c, 0, "partial"), "true"))
         return SLICE("not needed");
     return slice_is(state, "drained") || slice_is(state, "denied") ? state : SLICE_NONE;

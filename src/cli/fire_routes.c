@@ -400,17 +400,23 @@ static void note_total(struct fire *f, const struct chain *c, struct buf *notes)
     }
 }
 
-/* What the first target can be asked for, and this one cannot. */
+/* What the first target can be asked for, and this one cannot: by what routing knows of its model,
+ * and by what becomes of such a request. */
 static void note_wishes(struct fire *f, const struct chain *c, struct buf *notes)
 {
+    static const unsigned needs[WISHES_N] = {[WISH_TOOLS] = LLM_NEEDS_TOOLS,
+                                             [WISH_IMAGES] = LLM_NEEDS_IMAGES,
+                                             [WISH_SCHEMA] = LLM_NEEDS_SCHEMA};
     bool first[WISHES_N] = {false};
     for (size_t i = 0; i < c->n; i++) {
+        const struct gw_target *t = &c->alias->model->targets[c->at[i]];
         struct slice label = fire_endpoint_of(f, c->alias, c->at[i])->label;
         struct slice name = arena_printf(&f->arena, FIRE_ONE "%.*s", SLICE_ARG(label));
         size_t from = f->line.n;
         for (enum fire_wish w = WISH_TOOLS; w < WISHES_N; w++) {
             fire_ask_for(f, c->alias->key->token, name, w);
-            bool can = f->answer.status == 200 && !f->answer.dropped;
+            bool can = f->answer.status == 200 && !f->answer.dropped &&
+                       !((t->lacks | t->lacks_by_table) & needs[w]);
             first[w] |= i == 0 && can;
             if (first[w] && !can)
                 buf_printf(&f->line, "%s%s", f->line.n > from ? ", " : "", fire_wish_name(w));

@@ -178,8 +178,10 @@ static void add_alias(struct fire *f, struct fire_alias *a, struct strmap *map)
         if (strmap_get(map, one) != NULL)
             continue;
         struct gw_model *alone = copy_of(f, m, sizeof *m);
+        struct gw_target *t = copy_of(f, &m->targets[i], sizeof *t);
+        t->lacks = t->lacks_by_table = 0; /* another alias may say otherwise of the same */
         *alone = (struct gw_model){
-            .name = m->name, .metric_id = m->metric_id, .targets = &m->targets[i], .targets_n = 1};
+            .name = m->name, .metric_id = m->metric_id, .targets = t, .targets_n = 1};
         add_model(map, one, alone);
     }
 }

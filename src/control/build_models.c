@@ -40,6 +40,22 @@ static int region_of(const struct config_model *c, const struct gw_target *t)
     return -1;
 }
 
+static void build_abilities(const struct build *b, const struct config_supports *c,
+                            struct gw_target *t)
+{
+    const int said[LLM_ABILITIES] = {c->tools, c->images, c->schema};
+    if (b->snapshot->prices != NULL)
+        t->lacks_by_table =
+            price_abilities(b->snapshot->prices, slice_str(t->provider->row->type), t->model)
+                .cannot;
+    for (unsigned i = 0; i < LLM_ABILITIES; i++) {
+        if (said[i] >= 0)
+            t->lacks_by_table &= (unsigned char)~(1u << i);
+        if (said[i] == 0)
+            t->lacks |= (unsigned char)(1u << i);
+    }
+}
+
 static void build_alias_target(struct build *b, const struct config_model *c,
                                const struct config_route *from, struct gw_target *t)
 {
@@ -57,6 +73,7 @@ static void build_alias_target(struct build *b, const struct config_model *c,
     else if (b->snapshot->prices != NULL)
         t->context =
             price_context(b->snapshot->prices, slice_str(t->provider->row->type), t->model);
+    build_abilities(b, &ct->supports, t);
     t->region = region_of(c, t);
 }
 

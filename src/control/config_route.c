@@ -72,6 +72,26 @@ const struct config_section config_health_section = {
             "`error_share` or `slow_factor` of 0: never for that.",
 };
 
+static const char *const supports_words[] = {"false", "true", NULL};
+static const struct config_row supports_rows[] = {
+    {ROW("tools", ROW_WORD, config_supports, tools), .words = supports_words, .flags = ROW_OPTIONAL,
+     .help = "Calling functions.", .example = "false"},
+    {ROW("images", ROW_WORD, config_supports, images), .words = supports_words,
+     .flags = ROW_OPTIONAL, .help = "Images in the prompt.", .example = "true"},
+    {ROW("schema", ROW_WORD, config_supports, schema), .words = supports_words,
+     .flags = ROW_OPTIONAL, .help = "Answers by a JSON schema.", .example = "true"},
+};
+static const struct config_section supports = {
+    .title = "models.<alias>.targets[].supports",
+    ROWS(supports_rows),
+    .size = sizeof(struct config_supports),
+    .pos_at = offsetof(struct config_supports, pos),
+    .help =
+        "What the model can do. Requests with what it cannot (`false`) do not go there. Absent: "
+        "what the table of prices knows, and with that they only stay away as long as another "
+        "target may take them.",
+};
+
 static const struct config_row target_rows[] = {
     {ROW("use", ROW_TEXT, config_target, use), .flags = ROW_REQUIRED,
      .help = "`<provider>/<model>`, `engine/<name>`, or another alias, whose targets stand in its "
@@ -96,6 +116,8 @@ static const struct config_row target_rows[] = {
              "do not go there. Absent: what the table of prices knows, and with that only prompts "
              "that look a quarter longer stay away, as long as another target may take them.",
      .example = "128000"},
+    {ROW("supports", ROW_SECTION, config_target, supports), .section = &supports,
+     .help = "What its model can do and what not.", .example = "{tools: false, images: true}"},
 };
 static const struct config_section target = {
     .title = "models.<alias>.targets[]",

@@ -122,6 +122,10 @@ static void check_alias_figures(struct config_reader *r, const struct config_tar
                        "`%s` can never apply: %s is an alias, whose targets say it themselves",
                        rows[i].key, diag_quote(&r->diag, t->use));
     }
+    if (t->supports.pos.line > 0)
+        diag_error(&r->diag, t->supports.pos,
+                   "`supports` can never apply: %s is an alias, whose targets say it themselves",
+                   diag_quote(&r->diag, t->use));
 }
 
 /* What the alias comes to, once all those that it refers to are known. */

@@ -90,7 +90,6 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     a->target_index = (unsigned)(t - x->route.list);
     a->retry_after_ns = -1;
     a->entry = x->route.entry;
-    x->route.entry = 0;
     a->hedges = x->attempt != NULL && !attempt_over(x->attempt);
     a->holds_place = a->hedges && t->provider->gated;
     a->usage = LLM_USAGE_NONE;
@@ -101,11 +100,17 @@ enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struc
     buf_init(&a->prelude, PRELUDE_BYTES + 4 * x->body.n);
     buf_init(&a->inner, (size_t)x->snapshot->limits.event_bytes);
     timer_init(&a->look, relay_look_again);
+    enum gw_error e = make_request(x, a);
+    if (e == GW_UNSUPPORTED || e == GW_NO_OPERATION) {
+        translate_done(a);
+        admit_unreserve(x, hold);
+        return e;
+    }
+    x->route.entry = 0;
     x->attempts[x->attempts_n++] = a;
     x->attempt = a;
     a->number = x->attempts_n;
     account_begin(a, hold);
-    enum gw_error e = make_request(x, a);
     if (!a->hedges)
         x->dropped = a->dropped;
     if (e == GW_OK)

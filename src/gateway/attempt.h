@@ -69,7 +69,8 @@ struct attempt {
 };
 
 /* Begins a try at `t` with what has been reserved for it, which it takes over: makes the request
- * and asks for a place at the gate. GW_OK: it is x->attempt now; else why it cannot be. */
+ * and asks for a place at the gate. GW_OK: it is x->attempt now; else why it cannot be. Where the
+ * request cannot be said there (GW_UNSUPPORTED, GW_NO_OPERATION) there was no attempt. */
 enum gw_error attempt_start(struct exchange *x, const struct gw_target *t, struct limit_hold *hold);
 /* Sends the request, once; it may be over when this returns. */
 void attempt_send(struct attempt *a);

@@ -57,6 +57,7 @@ static void put_candidate(struct explain_record *e, const struct route *r, unsig
     const struct route_verdict *v = &r->verdict[i];
     e->candidate[e->shown++] = (struct explain_candidate){.target = keep(e, r->list[i].label),
                                                           .reason = (uint8_t)v->reason,
+                                                          .lacks = v->lacks,
                                                           .state = (uint8_t)v->state,
                                                           .skipped = (uint8_t)v->skipped,
                                                           .place = (uint8_t)place,
@@ -140,6 +141,17 @@ static void put_name(struct json_writer *w, const struct explain_record *e, stru
     jw_string(w, slice_of(e->text + n.at, n.n));
 }
 
+static void put_lacks(struct json_writer *w, unsigned lacks)
+{
+    jw_key(w, "lacks");
+    jw_open(w, '[');
+    for (unsigned i = 0; i < LLM_NEEDS_N; i++) {
+        if (lacks >> i & 1)
+            jw_string(w, slice_str(llm_need_name(i)));
+    }
+    jw_close(w, ']');
+}
+
 static void put_candidates(struct json_writer *w, const struct explain_record *e)
 {
     jw_key(w, "candidates");
@@ -152,6 +164,8 @@ static void put_candidates(struct json_writer *w, const struct explain_record *e
         if (c->place > 0)
             jw_field_i64(w, "place", c->place);
         jw_field_string(w, "reason", slice_str(route_reason_name((enum route_reason)c->reason)));
+        if (c->lacks != 0)
+            put_lacks(w, c->lacks);
         if (c->state < HEALTH_STATES_N)
             jw_field_string(w, "state", slice_str(health_state_name((enum health_state)c->state)));
         if (e->chosen && c->place > 0) {

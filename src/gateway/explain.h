@@ -16,6 +16,7 @@ struct explain_name {
 struct explain_candidate {
     struct explain_name target;
     uint8_t reason, state, skipped, place; /* of the order, from 1 on; 0: not in it */
+    uint8_t lacks;                         /* of enum llm_need */
     bool fallback;
     double score;
 };

@@ -3,11 +3,13 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "explain.h"
+#include "translate.h"
 #include "worker.h"
 
 /* A request as far as it has come. */
 struct judged {
     const struct explain_ask *q;
+    const struct llm_dialect *dialect;
     struct llm_request request;
     struct llm_bad_request bad;
     const struct gw_model *model; /* NULL: `direct` */
@@ -26,6 +28,7 @@ static enum gw_error read_request(struct judged *j)
         j->message = SLICE("No requests to models go to this path.");
         return GW_NOT_FOUND;
     }
+    j->dialect = place.dialect;
     if (!place.dialect->read_request(q->parser, q->arena, place.op, q->body, &j->request,
                                      &j->bad)) {
         j->message = slice_str(j->bad.message);
@@ -73,6 +76,23 @@ static enum gw_error identify(struct judged *j)
     return e;
 }
 
+/* Nobody is left: why. */
+static enum gw_error say_unfit(struct judged *j, const struct route *r)
+{
+    const struct gw_target *t = route_incapable(r);
+    unsigned lacks = t != NULL ? r->verdict[t - r->list].lacks : 0;
+    if (t != NULL && lacks == 0)
+        return GW_NO_OPERATION;
+    j->message = SLICE(ROUTE_TOO_LONG);
+    if (t == NULL)
+        return GW_UNSUPPORTED;
+    enum llm_feature f = llm_need_feature((unsigned)__builtin_ctz(lacks));
+    j->message = arena_printf(j->q->arena, TRANSLATE_LACKS,
+                              SLICE_ARG(slice_str(llm_feature_name(f, j->dialect->id))),
+                              SLICE_ARG(t->label));
+    return GW_UNSUPPORTED;
+}
+
 static enum gw_error judge_route(struct judged *j, struct route *r)
 {
     const struct explain_ask *q = j->q;
@@ -83,6 +103,7 @@ static enum gw_error judge_route(struct judged *j, struct route *r)
         .key = q->key,
         .use_case = j->use_case,
         .model = m,
+        .dialect = j->dialect,
         .asked = j->asked,
         .prompt_bytes = (int64_t)(body - MIN_OF(j->request.bulk_bytes, body)),
         .session = q->session,
@@ -96,9 +117,7 @@ static enum gw_error judge_route(struct judged *j, struct route *r)
     *r = (struct route){.list = m != NULL ? m->targets : &j->direct,
                         .n = m != NULL ? (unsigned)m->targets_n : 1};
     enum gw_error e = route_judge(&rq, r);
-    if (e == GW_UNSUPPORTED)
-        j->message = SLICE(ROUTE_TOO_LONG);
-    return e;
+    return e == GW_UNSUPPORTED ? say_unfit(j, r) : e;
 }
 
 static void put_error(struct json_writer *w, enum gw_error e, struct slice message)

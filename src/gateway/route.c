@@ -34,11 +34,40 @@ static bool is_too_long(const struct route_query *q, const struct gw_target *t)
     return prompt + MAX_OF(q->prompt.request->max_tokens, INT64_C(0)) > t->context;
 }
 
+/* Who speaks the provider's own wire has his request passed on as it is, whatever is in it. */
+static unsigned lacking(const struct route_query *q, const struct gw_target *t)
+{
+    const struct gw_provider *p = t->provider;
+    unsigned needs = q->prompt.request->needs;
+    unsigned lacks = needs & (q->by_table ? t->lacks | t->lacks_by_table : t->lacks);
+    const struct llm_wire *wire = translate_wire(q->dialect, p->row);
+    return wire == q->dialect->wire ? lacks : lacks | llm_wire_lacks(wire, needs, p->lack);
+}
+
+/* Embeddings and the counting of tokens are not translated. */
+static bool has_operation(const struct route_query *q, const struct gw_target *t)
+{
+    enum llm_op op = q->prompt.request->op;
+    return op == LLM_CHAT || op == LLM_COMPLETIONS ||
+           translate_wire(q->dialect, t->provider->row) == q->dialect->wire;
+}
+
+static bool is_plain(const struct llm_request *r)
+{
+    return r->needs == 0 && (r->op == LLM_CHAT || r->op == LLM_COMPLETIONS);
+}
+
 static inline enum route_reason judge(const struct route_query *q, const struct gw_target *t)
 {
     if (!q->anywhere && !identity_may_go(q->key, q->use_case, t->provider))
         return ROUTE_IS_FORBIDDEN;
-    return is_too_long(q, t) ? ROUTE_IS_CONTEXT : ROUTE_IS_OK;
+    if (is_too_long(q, t))
+        return ROUTE_IS_CONTEXT;
+    if (q->plain)
+        return ROUTE_IS_OK;
+    if (!has_operation(q, t))
+        return ROUTE_IS_NO_OPERATION;
+    return lacking(q, t) != 0 ? ROUTE_IS_LACKS : ROUTE_IS_OK;
 }
 
 static bool takes_requests(enum health_state s)
@@ -176,21 +205,36 @@ static enum gw_error none_fits(const struct route *r)
     for (unsigned i = 0; i < r->n; i++) {
         enum route_reason why = r->verdict[i].reason;
         forbidden &= why == ROUTE_IS_FORBIDDEN;
-        unfit &= why == ROUTE_IS_FORBIDDEN || why == ROUTE_IS_CONTEXT;
+        unfit &= why == ROUTE_IS_FORBIDDEN || why == ROUTE_IS_CONTEXT || why == ROUTE_IS_LACKS ||
+                 why == ROUTE_IS_NO_OPERATION;
     }
     return forbidden ? GW_TARGET_FORBIDDEN : unfit ? GW_UNSUPPORTED : GW_NO_TARGET;
+}
+
+const struct gw_target *route_incapable(const struct route *r)
+{
+    const struct gw_target *found = NULL;
+    for (unsigned i = r->n; i-- > 0;) {
+        enum route_reason why = r->verdict[i].reason;
+        bool lacks = why == ROUTE_IS_LACKS;
+        if (lacks || (why == ROUTE_IS_NO_OPERATION && found == NULL))
+            found = &r->list[i];
+    }
+    return found;
 }
 
 /* Of those that may not serve it the health was not looked at. Member by member: gcc 12 puts a
  * structure together on the stack, where the load of the whole waits for the stores of its parts.
  */
-static void put_verdict(struct route_verdict *v, enum route_reason reason, enum health_state state,
+static void put_verdict(const struct route_query *q, const struct gw_target *t,
+                        struct route_verdict *v, enum route_reason reason, enum health_state state,
                         double score)
 {
     bool looked = reason == ROUTE_IS_OK || reason == ROUTE_IS_UNHEALTHY || reason == ROUTE_IS_FULL;
     v->reason = reason;
     v->state = looked ? state : HEALTH_STATES_N;
     v->skipped = GW_OK;
+    v->lacks = reason == ROUTE_IS_LACKS ? (unsigned char)lacking(q, t) : 0;
     v->score = score;
 }
 
@@ -236,7 +280,7 @@ static enum gw_error plan(const struct route_query *q, struct route *r)
     r->complexity = ask.complexity;
     for (unsigned i = 0; i < r->n; i++) {
         if (c[i].out != ROUTE_IS_TRIED)
-            put_verdict(&r->verdict[i], c[i].out, c[i].view.state, c[i].score);
+            put_verdict(q, &r->list[i], &r->verdict[i], c[i].out, c[i].view.state, c[i].score);
     }
     if (p.n + r->order_n == 0)
         return none_fits(r);
@@ -249,7 +293,7 @@ static enum gw_error judge_only(const struct route_query *q, struct route *r)
     struct target_view v = {.state = HEALTH_WELL};
     if (r->list->live != NULL)
         target_live_look(r->list->live, q->now_ns, &v);
-    put_verdict(&r->only, judge(q, r->list), v.state, 0);
+    put_verdict(q, r->list, &r->only, judge(q, r->list), v.state, 0);
     r->verdict = &r->only;
     if (r->only.reason != ROUTE_IS_OK || v.state == HEALTH_DRAINED)
         return none_fits(r);
@@ -263,6 +307,7 @@ enum gw_error route_judge(struct route_query *q, struct route *r)
     q->anywhere = identity_goes_anywhere(q->key, q->use_case);
     q->timed = s == ROUTE_LATENCY || s == ROUTE_REGION;
     q->by_table = r->n > 1 && !r->doubted;
+    q->plain = is_plain(q->prompt.request);
     if (r->n == 0)
         return GW_OK;
     enum gw_error e = r->n > 1 ? plan(q, r) : judge_only(q, r);
@@ -285,6 +330,7 @@ static enum gw_error judge_exchange(struct exchange *x)
         .key = x->key,
         .use_case = ad != NULL ? ad->use_case : NULL,
         .model = m,
+        .dialect = x->dialect,
         .asked = x->asked_strategy,
         .prompt_bytes = ad != NULL ? ad->prompt_bytes : -1,
         .session = x->asked_session,
@@ -338,6 +384,18 @@ static struct retry_budget *budget_of(struct exchange *x)
     return x->model->live != NULL ? &x->model->live->retries : NULL;
 }
 
+/* Nobody is left: what the client is told. */
+static enum gw_error say_unfit(struct exchange *x)
+{
+    const struct route *r = &x->route;
+    const struct gw_target *t = route_incapable(r);
+    if (t != NULL)
+        return translate_refusal(x, t, r->verdict[t - r->list].lacks);
+    x->message = SLICE(ROUTE_TOO_LONG);
+    x->code = ROUTE_TOO_LONG_CODE;
+    return GW_UNSUPPORTED;
+}
+
 enum gw_error route_begin(struct exchange *x)
 {
     const struct gw_model *m = x->model;
@@ -350,11 +408,7 @@ enum gw_error route_begin(struct exchange *x)
     if (x->route.n > 1 && m->live != NULL)
         x->route.turn = atomic_fetch_add_explicit(&m->live->turn, 1, memory_order_relaxed);
     enum gw_error e = judge_exchange(x);
-    if (e == GW_UNSUPPORTED) {
-        x->message = SLICE(ROUTE_TOO_LONG);
-        x->code = ROUTE_TOO_LONG_CODE;
-    }
-    return e;
+    return e == GW_UNSUPPORTED ? say_unfit(x) : e;
 }
 
 /* ---- the next one */
@@ -367,11 +421,11 @@ static unsigned place_of(const struct route *r, unsigned index)
     return i;
 }
 
-/* Does that come of reserving for an attempt, rather than of one? */
-static bool is_of_reserve(enum gw_error e)
+/* Does that come of reserving for an attempt or of writing its request, rather than of one? */
+static bool is_before_attempt(enum gw_error e)
 {
     return e == GW_UNPRICED || e == GW_BUDGET || e == GW_RATE_LIMITED || e == GW_LIMIT_TOO_SMALL ||
-           e == GW_NO_MEMORY;
+           e == GW_UNSUPPORTED || e == GW_NO_OPERATION || e == GW_NO_MEMORY;
 }
 
 void route_note_skipped(struct exchange *x)
@@ -379,7 +433,7 @@ void route_note_skipped(struct exchange *x)
     struct route *r = &x->route;
     route_done(x);
     bool skipped = r->taken != NULL && x->attempts_n == r->attempts_then;
-    if (skipped && is_of_reserve(x->error))
+    if (skipped && is_before_attempt(x->error))
         r->verdict[r->taken - r->list].skipped = x->error;
     r->taken = NULL;
 }

@@ -14,6 +14,7 @@ struct exchange;
 struct route_verdict {
     enum route_reason reason;
     enum health_state state; /* HEALTH_STATES_N: not looked at */
+    unsigned char lacks;     /* ROUTE_IS_LACKS: which of enum llm_need */
     enum gw_error skipped;   /* why it was not tried when its turn had come, or GW_OK */
     double score;
 };
@@ -32,7 +33,7 @@ struct route {
     bool panic;
     bool cold;                     /* the prompt is new to the first one */
     bool part;                     /* the order goes on, but has not been asked for */
-    bool doubted;                  /* by the contexts of the price table there was nobody left */
+    bool doubted;                  /* by what the price table knows there was nobody left */
     const struct gw_target *taken; /* by the latest route_next */
     uint64_t entry;                /* at its health, until an attempt takes it over */
     uint64_t waited;               /* bits of those in whose queues it has stood for nothing */
@@ -48,6 +49,7 @@ struct route_query {
     const struct gw_key *key;           /* NULL: nobody is asked who he is */
     const struct gw_use_case *use_case; /* NULL: none */
     const struct gw_model *model;       /* NULL: a target was asked for by its name */
+    const struct llm_dialect *dialect;  /* of the client */
     enum route_strategy asked;          /* ROUTE_STRATEGIES_N: the alias' */
     int64_t prompt_bytes;               /* -1: not known */
     struct slice session;               /* as the client names it, or empty */
@@ -57,13 +59,18 @@ struct route_query {
     int64_t now_ns, wall_s; /* of the loops' clock; Unix time */
     bool first_only;        /* the order is asked for as far as it is needed: its first one */
     /* What all candidates have in common; filled in by route_judge. */
-    bool anywhere, timed, by_table; /* the price table's contexts count */
+    bool anywhere, timed;
+    bool by_table; /* what the price table knows counts */
+    bool plain;    /* any wire and model that takes texts will do */
 };
 
 /* Judges and orders `r->list`, of which `*r` has only list and length, as things stand now.
- * Nothing is entered or counted. GW_OK; GW_TARGET_FORBIDDEN or GW_UNSUPPORTED (the prompt is too
- * long): none of them may serve it; GW_NO_TARGET: those that may are drained; GW_NO_MEMORY. */
+ * Nothing is entered or counted. GW_OK; GW_TARGET_FORBIDDEN or GW_UNSUPPORTED: none of them may
+ * serve it, or can; GW_NO_TARGET: those that may are drained; GW_NO_MEMORY. */
 enum gw_error route_judge(struct route_query *q, struct route *r);
+/* After GW_UNSUPPORTED: a target that cannot do what is asked for, as its verdict says; NULL: for
+ * all of them the prompt is too long. */
+const struct gw_target *route_incapable(const struct route *r);
 #define ROUTE_TOO_LONG      "The prompt is longer than what the model can take."
 #define ROUTE_TOO_LONG_CODE "context_length_exceeded"
 

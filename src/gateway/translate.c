@@ -12,8 +12,7 @@
 #define BODY_MAX      ((size_t)1 << 30)
 #define DROPPED_BYTES ((size_t)2048) /* of names: some clients bound an answer's head at 16 KB */
 
-/* The wire that this provider is spoken to in by clients of that dialect. */
-static const struct llm_wire *wire_for(const struct llm_dialect *d, const struct llm_provider *p)
+const struct llm_wire *translate_wire(const struct llm_dialect *d, const struct llm_provider *p)
 {
     bool own = d->wire == &responses_wire && p->quirks & QUIRK_RESPONSES;
     return own ? d->wire : p->wire != NULL ? p->wire : &openai_wire;
@@ -211,7 +210,7 @@ static enum gw_error openai_target(struct attempt *a)
 enum gw_error translate_request(struct attempt *a)
 {
     struct exchange *x = a->exchange;
-    const struct llm_wire *wire = wire_for(x->dialect, a->target.provider->row);
+    const struct llm_wire *wire = translate_wire(x->dialect, a->target.provider->row);
     if (wire == &openai_wire && x->dialect->wire == wire && x->rescue == NULL) {
         enum gw_error e = openai_target(a);
         if (e != GW_OK)
@@ -246,6 +245,23 @@ enum gw_error translate_request(struct attempt *a)
     if (e == GW_OK && chat == NULL)
         e = x->message.n > 0 ? GW_UNSUPPORTED : GW_NO_MEMORY;
     return e == GW_OK ? write_anew(a, t, chat) : e;
+}
+
+enum gw_error translate_refusal(struct exchange *x, const struct gw_target *t, unsigned lacks)
+{
+    struct attempt *a = arena_new(&x->arena, struct attempt);
+    if (a == NULL)
+        return GW_NO_MEMORY;
+    a->exchange = x;
+    a->target = *t;
+    enum gw_error e = translate_request(a);
+    translate_done(a);
+    if (e != GW_OK || lacks == 0)
+        return e;
+    enum llm_feature f = llm_need_feature((unsigned)__builtin_ctz(lacks));
+    x->param = slice_str(llm_feature_name(f, x->dialect->id));
+    x->message = arena_printf(&x->arena, TRANSLATE_LACKS, SLICE_ARG(x->param), SLICE_ARG(t->label));
+    return x->message.p != NULL ? GW_UNSUPPORTED : GW_NO_MEMORY;
 }
 
 /* Something for the user, which no other target can take over from. */

@@ -8,6 +8,7 @@
 
 struct attempt;
 struct exchange;
+struct gw_target;
 
 /* What of the answer the client has been told, for the case that it is cut (rescue.h). */
 struct told {
@@ -36,6 +37,9 @@ struct translation {
     struct buf body; /* the request as it was written anew; empty when `raw` */
 };
 
+/* The wire that this provider is spoken to in by clients of that dialect. */
+const struct llm_wire *translate_wire(const struct llm_dialect *d, const struct llm_provider *p);
+
 /* The whole request as x->chat, read once for all who ask. */
 enum gw_error translate_read_chat(struct exchange *x);
 
@@ -43,6 +47,10 @@ enum gw_error translate_read_chat(struct exchange *x);
  * is no translation (a->translation is NULL). GW_UNSUPPORTED: x->message and x->param say what the
  * target lacks. */
 enum gw_error translate_request(struct attempt *a);
+/* Of a target that was ruled out before it was tried, by the operation or by `lacks` (of enum
+ * llm_need, not 0 then): the error that it would have ended with, x->message and x->param. */
+#define TRANSLATE_LACKS "'" SLICE_FMT "' is not supported by " SLICE_FMT "."
+enum gw_error translate_refusal(struct exchange *x, const struct gw_target *t, unsigned lacks);
 
 /* One event of the stream. Bytes for the client are appended to where the attempt's output goes.
  * False: it makes no sense. */

@@ -503,6 +503,7 @@ const struct llm_wire anthropic_wire = {
     .name = "anthropic",
     .family = FAMILY_ANTHROPIC,
     .framing = FRAMING_SSE,
+    .never = LLM_NEEDS_AUDIO | LLM_NEEDS_JSON | LLM_NEEDS_CHOICES,
     .path = path,
     .write_chat = anthropic_write_chat,
     .decode_event = decode_event,

@@ -7,18 +7,26 @@
 
 /* ---- The light reading. */
 
-enum { OWN_METADATA = LLM_MEMBERS_N };
+enum own_member { OWN_METADATA = LLM_MEMBERS_N, OWN_TOOLS, OWN_CHOICE, OWN_OUTPUT, OWN_FORMAT };
 
 static int member_of(struct slice k)
 {
     switch (k.n) {
-    case 5: return KEY_IS(k, "model") ? LLM_MEMBER_MODEL : -1;
+    case 5:
+        if (KEY_IS(k, "model"))
+            return LLM_MEMBER_MODEL;
+        return KEY_IS(k, "tools") ? (int)OWN_TOOLS : -1;
     case 6: return KEY_IS(k, "stream") ? LLM_MEMBER_STREAM : -1;
     case 8:
         if (KEY_IS(k, "messages"))
             return LLM_MEMBER_MESSAGES;
-        return KEY_IS(k, "metadata") ? OWN_METADATA : -1;
+        return KEY_IS(k, "metadata") ? (int)OWN_METADATA : -1;
     case 10: return KEY_IS(k, "max_tokens") ? LLM_MEMBER_MAX_TOKENS : -1;
+    case 11: return KEY_IS(k, "tool_choice") ? (int)OWN_CHOICE : -1;
+    case 13:
+        if (KEY_IS(k, "output_config"))
+            return OWN_OUTPUT;
+        return KEY_IS(k, "output_format") ? (int)OWN_FORMAT : -1;
     default: return -1;
     }
 }
@@ -70,6 +78,17 @@ static bool read_messages(struct request_reader *rd)
     return true;
 }
 
+static bool look_at_needs(struct request_reader *rd)
+{
+    const struct json_doc *d = rd->d;
+    uint32_t output = rd->value[OWN_OUTPUT];
+    bool object = output != 0 && json_type_at(d, output) == JSON_OBJECT;
+    request_needs_tools(rd, rd->value[OWN_TOOLS], rd->value[OWN_CHOICE]);
+    request_needs_format(rd, rd->value[OWN_FORMAT]);
+    request_needs_format(rd, object ? json_get(d, output, SLICE("format")) : 0);
+    return true;
+}
+
 bool anthropic_read_request(struct json_parser *p, struct arena *a, enum llm_op op,
                             struct slice body, struct llm_request *ret,
                             struct llm_bad_request *ret_bad)
@@ -82,7 +101,7 @@ bool anthropic_read_request(struct json_parser *p, struct arena *a, enum llm_op 
         return request_refuse(&rd, "", "invalid_value",
                               "Anthropic's dialect has no such operation.");
     return request_model(&rd, rd.value[LLM_MEMBER_MODEL]) && read_stream(&rd) && read_limit(&rd) &&
-           read_user(&rd) && read_messages(&rd);
+           read_user(&rd) && read_messages(&rd) && look_at_needs(&rd);
 }
 
 /* ---- The full reading. */

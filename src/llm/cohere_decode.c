@@ -542,6 +542,7 @@ const struct llm_wire cohere_wire = {
     .name = "cohere",
     .family = FAMILY_COHERE,
     .framing = FRAMING_SSE,
+    .never = LLM_NEEDS_AUDIO | LLM_NEEDS_CHOICES,
     .path = path,
     .write_chat = cohere_write_chat,
     .decode_event = decode_event,

@@ -658,6 +658,7 @@ const struct llm_wire converse_wire = {
     .name = "converse",
     .family = FAMILY_AMAZON,
     .framing = FRAMING_EVENT_STREAM,
+    .never = LLM_NEEDS_IMAGE_URLS | LLM_NEEDS_JSON | LLM_NEEDS_CHOICES,
     .path = converse_path,
     .write_chat = converse_write_chat,
     .decode_event = converse_decode_event,

@@ -5,12 +5,15 @@
 #include "google_request.h"
 #include "request_common.h"
 
-enum own_member { OWN_CONTENTS = LLM_MEMBERS_N, OWN_CONFIG };
+enum own_member { OWN_CONTENTS = LLM_MEMBERS_N, OWN_CONFIG, OWN_TOOLS, OWN_CHOICE };
 
 static int root_member_of(struct slice k)
 {
     switch (k.n) {
+    case 5: return KEY_IS(k, "tools") ? (int)OWN_TOOLS : -1;
     case 8: return KEY_IS(k, "contents") ? (int)OWN_CONTENTS : -1;
+    case 10: return KEY_IS(k, "toolConfig") ? (int)OWN_CHOICE : -1;
+    case 11: return KEY_IS(k, "tool_config") ? (int)OWN_CHOICE : -1;
     case 16: return KEY_IS(k, "generationConfig") ? (int)OWN_CONFIG : -1;
     case 17: return KEY_IS(k, "generation_config") ? (int)OWN_CONFIG : -1;
     default: return -1;
@@ -37,8 +40,59 @@ static bool read_limits(struct request_reader *rd, uint32_t config)
     if (!either(rd, config, "maxOutputTokens", "max_output_tokens", tokens, &node) ||
         !request_integer(rd, tokens, node, 1, INT64_MAX, &rd->r->max_tokens))
         return false;
-    return either(rd, config, "candidateCount", "candidate_count", count, &node) &&
-           request_integer(rd, count, node, 1, 8, &rd->r->n);
+    if (!either(rd, config, "candidateCount", "candidate_count", count, &node) ||
+        !request_integer(rd, count, node, 1, 8, &rd->r->n))
+        return false;
+    if (rd->r->n > 1)
+        rd->r->needs |= LLM_NEEDS_CHOICES;
+    return true;
+}
+
+/* Under either of its names; 0: `object` is none, or has no such member. */
+static uint32_t any_of(const struct json_doc *d, uint32_t object, const char *camel,
+                       const char *snake)
+{
+    uint32_t node = google_in(d, object, camel);
+    return node != 0 ? node : google_in(d, object, snake);
+}
+
+static void look_at_part(struct request_reader *rd, uint32_t part)
+{
+    const struct json_doc *d = rd->d;
+    uint32_t blob = any_of(d, part, "inlineData", "inline_data");
+    uint32_t file = blob != 0 ? 0 : any_of(d, part, "fileData", "file_data");
+    if (blob == 0 && file == 0)
+        return;
+    request_needs_media(rd, any_of(d, blob != 0 ? blob : file, "mimeType", "mime_type"),
+                        any_of(d, file, "fileUri", "file_uri"));
+}
+
+/* Functions, rather than what Google itself does. */
+static void look_at_tools(struct request_reader *rd)
+{
+    const struct json_doc *d = rd->d;
+    uint32_t tools = rd->value[OWN_TOOLS];
+    uint32_t choice =
+        any_of(d, rd->value[OWN_CHOICE], "functionCallingConfig", "function_calling_config");
+    uint32_t mode = google_in(d, choice, "mode");
+    bool none = mode != 0 && json_type_at(d, mode) == JSON_STRING &&
+                slice_eq_nocase(json_inner(d, mode), SLICE("NONE"));
+    if (none || tools == 0 || json_type_at(d, tools) != JSON_ARRAY)
+        return;
+    for (uint32_t i = json_first(d, tools); i < json_end(d, tools); i = json_after(d, i))
+        request_needs_tools(rd, any_of(d, i, "functionDeclarations", "function_declarations"), 0);
+}
+
+static void look_at_format(struct request_reader *rd, uint32_t config)
+{
+    const struct json_doc *d = rd->d;
+    uint32_t type = any_of(d, config, "responseMimeType", "response_mime_type");
+    if (any_of(d, config, "responseSchema", "response_schema") != 0 ||
+        any_of(d, config, "responseJsonSchema", "response_json_schema") != 0)
+        rd->r->needs |= LLM_NEEDS_SCHEMA;
+    else if (type != 0 && json_type_at(d, type) == JSON_STRING &&
+             json_string_is(d, type, SLICE("application/json")))
+        rd->r->needs |= LLM_NEEDS_JSON;
 }
 
 static bool read_contents(struct request_reader *rd, uint32_t list)
@@ -57,7 +111,12 @@ static bool read_contents(struct request_reader *rd, uint32_t list)
         if (parts != 0 && json_type_at(d, parts) != JSON_ARRAY)
             return request_wrong_type(rd, request_path(rd, "contents[%u].parts", i),
                                       "an array of objects", parts);
+        if (parts == 0)
+            continue;
+        for (uint32_t k = json_first(d, parts); k < json_end(d, parts); k = json_after(d, k))
+            look_at_part(rd, k);
     }
+    look_at_tools(rd);
     return true;
 }
 
@@ -73,6 +132,8 @@ bool google_read_request(struct json_parser *p, struct arena *a, enum llm_op op,
         return false;
     if (config != 0 && !read_limits(&rd, config))
         return false;
+    if (config != 0)
+        look_at_format(&rd, config);
     return read_contents(&rd, rd.value[OWN_CONTENTS]);
 }
 

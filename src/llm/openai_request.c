@@ -23,6 +23,16 @@ const char *llm_op_name(enum llm_op op)
     return names[op];
 }
 
+const char *llm_need_name(unsigned i)
+{
+    static const char *const names[LLM_NEEDS_N] = {
+#define X(id, bit, name) [bit] = (name),
+        LLM_NEEDS(X)
+#undef X
+    };
+    return names[i];
+}
+
 int llm_key_escaped(const struct json_doc *d, uint32_t node, int (*lookup)(struct slice))
 {
     char text[32 * 6]; /* no byte of a name takes more than the six of \uXXXX */
@@ -32,6 +42,21 @@ int llm_key_escaped(const struct json_doc *d, uint32_t node, int (*lookup)(struc
     return lookup(slice_of(text, json_unescape(inner, text)));
 }
 
+/* Members that are only looked at. */
+enum own_member { OWN_TOOLS = LLM_MEMBERS_N, OWN_CHOICE, OWN_FORMAT, OWN_FUNCTIONS, OWN_CALL };
+
+static int own_member_of(struct slice k)
+{
+    switch (k.n) {
+    case 5: return KEY_IS(k, "tools") ? (int)OWN_TOOLS : -1;
+    case 9: return KEY_IS(k, "functions") ? (int)OWN_FUNCTIONS : -1;
+    case 11: return KEY_IS(k, "tool_choice") ? (int)OWN_CHOICE : -1;
+    case 13: return KEY_IS(k, "function_call") ? (int)OWN_CALL : -1;
+    case 15: return KEY_IS(k, "response_format") ? (int)OWN_FORMAT : -1;
+    default: return -1;
+    }
+}
+
 static int member_of(struct slice k)
 {
 #define X(id, name)                                                                                \
@@ -39,7 +64,7 @@ static int member_of(struct slice k)
         return LLM_MEMBER_##id;
     LLM_MEMBERS(X)
 #undef X
-    return -1;
+    return own_member_of(k);
 }
 
 static int stream_option_of(struct slice k)
@@ -91,6 +116,8 @@ static bool read_limits(struct request_reader *rd)
                          least, INT64_MAX, &newer))
         return false;
     r->max_tokens = MAX_OF(older, newer);
+    if (r->n > 1)
+        r->needs |= LLM_NEEDS_CHOICES;
     return true;
 }
 
@@ -135,6 +162,10 @@ static bool read_messages(struct request_reader *rd)
     }
     rd->r->developers = list.at;
     rd->r->developers_n = list.n;
+    uint32_t choice = rd->value[OWN_CHOICE] != 0 ? rd->value[OWN_CHOICE] : rd->value[OWN_CALL];
+    request_needs_tools(rd, rd->value[OWN_TOOLS], choice);
+    request_needs_tools(rd, rd->value[OWN_FUNCTIONS], choice);
+    request_needs_format(rd, rd->value[OWN_FORMAT]);
     return true;
 }
 

@@ -344,6 +344,8 @@ const struct llm_wire replicate_wire = {
     .name = "replicate",
     .family = FAMILY_NONE,
     .framing = FRAMING_SSE,
+    .never = LLM_NEEDS_TOOLS | LLM_NEEDS_IMAGES | LLM_NEEDS_AUDIO | LLM_NEEDS_JSON |
+             LLM_NEEDS_CHOICES | LLM_NEEDS_SCHEMA,
     .path = path,
     .write_chat = write_chat,
     .decode_event = job_no_event,

@@ -239,9 +239,13 @@ bool request_list(struct request_reader *rd, const char *param, uint32_t node)
     return true;
 }
 
-static int role_of(struct slice k)
+enum message_member { MESSAGE_ROLE, MESSAGE_CONTENT };
+
+static int message_member_of(struct slice k)
 {
-    return k.n == 4 && KEY_IS(k, "role") ? 0 : -1;
+    if (k.n == 4)
+        return KEY_IS(k, "role") ? (int)MESSAGE_ROLE : -1;
+    return k.n == 7 && KEY_IS(k, "content") ? (int)MESSAGE_CONTENT : -1;
 }
 
 bool request_message(struct request_reader *rd, uint32_t node, size_t i, uint32_t *ret_role)
@@ -254,8 +258,11 @@ bool request_message(struct request_reader *rd, uint32_t node, size_t i, uint32_
     if (twice != 0)
         return refuse_duplicate(rd, request_path(rd, "messages[%zu]", i), twice);
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        if (llm_key(d, k, role_of) == 0)
+        int m = llm_key(d, k, message_member_of);
+        if (m == MESSAGE_ROLE)
             role = k + 1;
+        else if (m == MESSAGE_CONTENT)
+            request_needs_parts(rd, k + 1);
     }
     if (role == 0)
         return request_missing(rd, request_path(rd, "messages[%zu].role", i));

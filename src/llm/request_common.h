@@ -56,8 +56,18 @@ NODISCARD bool request_integer(struct request_reader *rd, const char *param, uin
 
 /* An array with at least one item; absent: refused as missing. */
 NODISCARD bool request_list(struct request_reader *rd, const char *param, uint32_t node);
-/* Item `i` of messages: an object without doubled keys whose `role` is a string, `*ret_role`. */
+/* Item `i` of messages: an object without doubled keys whose `role` is a string, `*ret_role`. What
+ * its parts need goes into r->needs. */
 NODISCARD bool request_message(struct request_reader *rd, uint32_t node, size_t i,
                                uint32_t *ret_role);
+
+/* request_needs.c: what of these goes into r->needs. `node` is 0 where the member is absent. */
+void request_needs_tools(struct request_reader *rd, uint32_t tools, uint32_t choice);
+/* {"type": "json_schema", ...} */
+void request_needs_format(struct request_reader *rd, uint32_t format);
+/* A message's content, and that of a tool's result: nothing, where it is no list of parts. */
+void request_needs_parts(struct request_reader *rd, uint32_t content);
+/* Google's parts: a type, and an address where there is one. */
+void request_needs_media(struct request_reader *rd, uint32_t media_type, uint32_t url);
 
 #endif

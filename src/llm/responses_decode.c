@@ -750,6 +750,7 @@ static struct slice path(struct arena *a, const struct llm_provider *provider, e
 const struct llm_wire responses_wire = {.name = "responses",
                                         .family = FAMILY_OPENAI,
                                         .framing = FRAMING_SSE,
+                                        .never = LLM_NEEDS_AUDIO | LLM_NEEDS_CHOICES,
                                         .path = path,
                                         .write_chat = responses_write_chat,
                                         .decode_event = decode_event,

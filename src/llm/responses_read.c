@@ -13,6 +13,9 @@ enum own_member {
     OWN_CONVERSATION,
     OWN_BACKGROUND,
     OWN_PROMPT,
+    OWN_TOOLS,
+    OWN_CHOICE,
+    OWN_TEXT,
     OWN_END
 };
 _Static_assert(OWN_END - LLM_MEMBERS_N <= REQUEST_OWN_MAX, "request_reader has room for them");
@@ -32,7 +35,10 @@ static int member_of(struct slice k)
                 {{"previous_response_id", 20}, OWN_PREVIOUS_RESPONSE_ID},
                 {{"conversation", 12}, OWN_CONVERSATION},
                 {{"background", 10}, OWN_BACKGROUND},
-                {{"prompt", 6}, OWN_PROMPT}};
+                {{"prompt", 6}, OWN_PROMPT},
+                {{"tools", 5}, OWN_TOOLS},
+                {{"tool_choice", 11}, OWN_CHOICE},
+                {{"text", 4}, OWN_TEXT}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (slice_eq(k, rows[i].name))
             return rows[i].number;
@@ -40,11 +46,17 @@ static int member_of(struct slice k)
     return -1;
 }
 
+enum item_member { ITEM_TYPE, ITEM_ID, ITEM_OUTPUT, ITEM_CONTENT, ITEM_MEMBERS_N };
+
 static int member_of_item(struct slice k)
 {
-    if (k.n == 4)
-        return KEY_IS(k, "type") ? 0 : -1;
-    return k.n == 2 && KEY_IS(k, "id") ? 1 : -1;
+    switch (k.n) {
+    case 2: return KEY_IS(k, "id") ? (int)ITEM_ID : -1;
+    case 4: return KEY_IS(k, "type") ? (int)ITEM_TYPE : -1;
+    case 6: return KEY_IS(k, "output") ? (int)ITEM_OUTPUT : -1;
+    case 7: return KEY_IS(k, "content") ? (int)ITEM_CONTENT : -1;
+    default: return -1;
+    }
 }
 
 /* An item that stands for one that the provider has stored. */
@@ -58,25 +70,36 @@ static void light_reference(struct request_reader *rd, uint32_t id)
         rd->r->pinned = "input.item_reference";
 }
 
+/* Of a message, or of a tool. */
+static uint32_t parts_of(const struct json_doc *d, const uint32_t member[ITEM_MEMBERS_N])
+{
+    uint32_t type = member[ITEM_TYPE];
+    if (type == 0 || json_string_is(d, type, SLICE("message")))
+        return member[ITEM_CONTENT];
+    bool output = json_string_is(d, type, SLICE("function_call_output")) ||
+                  json_string_is(d, type, SLICE("custom_tool_call_output"));
+    return output ? member[ITEM_OUTPUT] : 0;
+}
+
 static bool light_item(struct request_reader *rd, uint32_t node, size_t i)
 {
     const struct json_doc *d = rd->d;
-    uint32_t type = 0, id = 0;
+    uint32_t member[ITEM_MEMBERS_N] = {0}, type;
     if (!request_object(rd, request_path(rd, "input[%zu]", i), node))
         return false;
     for (uint32_t k = json_first(d, node); k < json_end(d, node); k = json_after(d, k + 1)) {
-        switch (llm_key(d, k, member_of_item)) {
-        case 0: type = json_type_at(d, k + 1) != JSON_NULL ? k + 1 : 0; break;
-        case 1: id = k + 1; break;
-        default: break;
-        }
+        int m = llm_key(d, k, member_of_item);
+        if (m >= 0 && (m == ITEM_ID || json_type_at(d, k + 1) != JSON_NULL))
+            member[m] = k + 1;
     }
-    if (type == 0)
-        return true;
-    if (json_type_at(d, type) != JSON_STRING)
+    type = member[ITEM_TYPE];
+    if (type != 0 && json_type_at(d, type) != JSON_STRING)
         return request_wrong_type(rd, request_path(rd, "input[%zu].type", i), "a string", type);
-    if (json_string_is(d, type, SLICE("item_reference")))
-        light_reference(rd, id);
+    if (type != 0 && json_string_is(d, type, SLICE("item_reference")))
+        light_reference(rd, member[ITEM_ID]);
+    uint32_t parts = parts_of(d, member);
+    if (parts != 0)
+        request_needs_parts(rd, parts);
     return true;
 }
 
@@ -120,6 +143,16 @@ static bool light_pins(struct request_reader *rd)
     return true;
 }
 
+static bool look_at_needs(struct request_reader *rd)
+{
+    const struct json_doc *d = rd->d;
+    uint32_t text = rd->value[OWN_TEXT];
+    bool object = text != 0 && json_type_at(d, text) == JSON_OBJECT;
+    request_needs_tools(rd, rd->value[OWN_TOOLS], rd->value[OWN_CHOICE]);
+    request_needs_format(rd, object ? json_get(d, text, SLICE("format")) : 0);
+    return true;
+}
+
 bool responses_read_request(struct json_parser *p, struct arena *a, enum llm_op op,
                             struct slice body, struct llm_request *ret,
                             struct llm_bad_request *ret_bad)
@@ -137,7 +170,7 @@ bool responses_read_request(struct json_parser *p, struct arena *a, enum llm_op 
                            &ret->max_tokens) &&
            request_string(&rd, "user", rd.value[LLM_MEMBER_USER], &ret->user) &&
            request_string(&rd, "safety_identifier", rd.value[OWN_SAFETY_IDENTIFIER], &ret->user) &&
-           light_pins(&rd) && light_input(&rd);
+           light_pins(&rd) && light_input(&rd) && look_at_needs(&rd);
 }
 
 /* ---- Tools. */

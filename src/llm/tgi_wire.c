@@ -346,6 +346,8 @@ const struct llm_wire tgi_wire = {
     .name = "tgi",
     .family = FAMILY_NONE,
     .framing = FRAMING_SSE,
+    .never =
+        LLM_NEEDS_TOOLS | LLM_NEEDS_IMAGES | LLM_NEEDS_AUDIO | LLM_NEEDS_JSON | LLM_NEEDS_CHOICES,
     .path = tgi_path,
     .write_chat = tgi_write_chat,
     .decode_event = tgi_decode_event,

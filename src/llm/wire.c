@@ -94,6 +94,25 @@ struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
                         stream ? "-response-stream" : "");
 }
 
+enum llm_feature llm_need_feature(unsigned i)
+{
+    static const unsigned char features[LLM_NEEDS_N] = {
+        FEATURE_TOOLS,       FEATURE_IMAGE, FEATURE_JSON_SCHEMA, FEATURE_IMAGE_URL, FEATURE_AUDIO,
+        FEATURE_JSON_OBJECT, FEATURE_N};
+    return (enum llm_feature)features[i];
+}
+
+unsigned llm_wire_lacks(const struct llm_wire *wire, unsigned needs,
+                        const unsigned char lack[FEATURES_N])
+{
+    unsigned lacks = wire->never & needs;
+    for (unsigned i = 0; i < LLM_NEEDS_N && lacks != 0; i++) {
+        if (lack[llm_need_feature(i)] != LACK_REFUSE)
+            lacks &= ~(1u << i);
+    }
+    return lacks;
+}
+
 static void emit(struct llm_decoder *d, const struct llm_event *e)
 {
     if (!d->ended)

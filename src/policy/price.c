@@ -1,4 +1,5 @@
-/* Books of prices: finding a model's price or context, and what an answer costs. */
+/* Books of prices: finding a model's price and what else is known of it, and what an answer costs.
+ */
 #include "policy/price.h"
 
 #include <stdatomic.h>
@@ -273,6 +274,25 @@ int64_t price_context(const struct price_book *b, struct slice provider_type, st
             return m->context;
     }
     return 0;
+}
+
+struct price_abilities price_abilities(const struct price_book *b, struct slice provider_type,
+                                       struct slice model)
+{
+    UNINITIALIZED struct wanted w;
+    struct price_abilities ret = {0, 0};
+    CHECK_MAGIC(b, BOOK_MAGIC);
+    if (!wanted_init(&w, provider_type, model))
+        return ret;
+    for (unsigned i = 0; i < b->tables_n; i++) {
+        const struct price_model *m = find_wanted(b->tables[i], &w);
+        if (m == NULL)
+            continue;
+        unsigned known = ret.can | ret.cannot;
+        ret.can |= (unsigned char)(m->abilities.can & ~known);
+        ret.cannot |= (unsigned char)(m->abilities.cannot & ~known);
+    }
+    return ret;
 }
 
 /* Whether a table newer than number `table` knows the model `id` of the provider `name`. */

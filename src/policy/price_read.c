@@ -378,6 +378,30 @@ static uint32_t read_context(struct reader *r, uint32_t node)
     return (uint32_t)tokens;
 }
 
+/* {"tools": true, "images": false}: what is not in it is not known. */
+static struct price_abilities read_abilities(struct reader *r, uint32_t node)
+{
+    struct price_abilities ret = {0, 0};
+    if (!expect_object(r, node, "supports"))
+        return ret;
+    for (uint32_t k = json_first(&r->d, node); k < json_end(&r->d, node);
+         k = json_after(&r->d, k + 1)) {
+        enum json_type type = json_type_at(&r->d, k + 1);
+        unsigned i = 0;
+        while (i < LLM_ABILITIES && !json_string_is(&r->d, k, slice_str(llm_need_name(i))))
+            i++;
+        if (i == LLM_ABILITIES)
+            unknown_member(r, k, "supports");
+        else if (type != JSON_TRUE && type != JSON_FALSE)
+            fail(r, k + 1, "supports: true or false expected");
+        else if (type == JSON_TRUE)
+            ret.can |= (unsigned char)(1u << i);
+        else
+            ret.cannot |= (unsigned char)(1u << i);
+    }
+    return ret;
+}
+
 static void read_model(struct reader *r, uint32_t node)
 {
     struct json_doc *d = &r->d;
@@ -404,6 +428,8 @@ static void read_model(struct reader *r, uint32_t node)
             read_laters(r, k + 1, &m);
         else if (slice_is(name, "context"))
             m.context = read_context(r, k + 1);
+        else if (slice_is(name, "supports"))
+            m.abilities = read_abilities(r, k + 1);
         else if (!slice_is(name, "id") && !slice_is(name, "except") && !slice_is(name, "rates") &&
                  !slice_is(name, "above") && !slice_is(name, "windows"))
             unknown_member(r, k, "model");

@@ -38,6 +38,7 @@ struct price_model {
     uint32_t context; /* tokens; 0: not known */
     uint16_t price;   /* PRICE_NONE: not known */
     uint16_t later_from, later_n;
+    struct price_abilities abilities;
 };
 struct price_later {  /* in order of days */
     int32_t from_day; /* of Unix time */

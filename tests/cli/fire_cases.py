@@ -119,6 +119,16 @@ class Good(FireCase):
         self.assertIn("  sm/e cannot take over requests with tools, images\n", out)
         self.assertEqual(out.count("cannot take over"), 1, out)
 
+    def test_notes_of_models(self):
+        """By the table of prices, and by what the configuration says instead."""
+        out = self.fire(OPEN, "models:\n"
+                        "  a: {targets: [openai/x], fallback: [openai/o3-mini, house/y]}\n"
+                        "  b: {targets: [openai/x], fallback: [{use: openai/o3-mini, supports: {images: true}}]}\n"
+                        "  c: {targets: [openai/x], fallback: [{use: house/y, supports: {tools: false}}]}\n")
+        self.assertIn("  openai/o3-mini cannot take over requests with images\n", out)
+        self.assertIn("  house/y cannot take over requests with tools\n", out)
+        self.assertEqual(out.count("cannot take over"), 2, out)
+
     def test_all_scopes(self):
         limits = "limits: {requests_per_minute: 3, input_tokens_per_minute: 5000, " \
                  "output_tokens_per_minute: 5000, budget: {hour: 1, week: 5, month: 9}}"

@@ -22,6 +22,8 @@ static void on_row(void *ctx, const struct price_row *row)
         if (p != NULL)
             check_price(p);
         ASSERT(price_context(ctx, row->provider, row->model) >= 0);
+        struct price_abilities a = price_abilities(ctx, row->provider, row->model);
+        ASSERT((a.can & a.cannot) == 0 && (a.can | a.cannot) >> LLM_ABILITIES == 0);
     }
 }
 

@@ -275,6 +275,92 @@ models: {chat: {targets: [a/one, b/two]}}
             self.call(weir, "GET", f"{EXPLAIN}/{keyless.headers['x-weir-request-id']}", status=404)
 
 
+    def lacks(self, told):
+        return {c["target"]: c["lacks"] for c in told["candidates"] if "lacks" in c}
+
+    def check_only(self, weir, path, body, target, out, lacks=None):
+        """One target alone is asked, and the same is told of the request made as of one only asked about."""
+        self.log.clear()
+        with self.subTest(path=path, body=body):
+            made = self.explain(weir, self.good(ask(weir.port, "POST", path, body=body)))
+            self.same_as_log(made, self.log)
+            self.assertEqual((self.order(made), self.tried(made)), ([target], [target]))
+            dry = self.dry(weir, path=path, body=body)
+            self.assertEqual((self.order(dry), self.out(dry), self.lacks(dry)),
+                             (self.order(made), self.out(made), self.lacks(made)))
+            self.assertEqual(self.out(made), out)
+            if lacks is not None:
+                self.assertEqual(self.lacks(made), lacks)
+
+    def test_four_that_cannot(self):
+        """By the wire (a), by the configuration (b): they take none of the request's attempts."""
+        a, b, c = self.providers("a", "b", "c")
+        more = """  r: {type: replicate, url: "http://127.0.0.1:%d/v1", api_key: x}
+models:
+  chat:
+    targets: [r/m/one, r/m/two, {use: a/one, supports: {tools: false, images: false, schema: false}},
+              {use: b/two, supports: {tools: false, images: false, schema: false}}, c/three]
+""" % a.port
+        out = {"r/m/one": "lacks_feature", "r/m/two": "lacks_feature", "a/one": "lacks_feature",
+               "b/two": "lacks_feature"}
+        schema, image = {"type": "object"}, "data:image/png;base64,iVBORw0KGgo="
+        text = [{"role": "user", "content": "hello"}]
+        shown = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": image}}]}]
+        tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+        answer = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+        rows = (
+            (CHAT, {"messages": text, "tools": [tool]}, ["tools"]),
+            (CHAT, {"messages": shown}, ["images"]),
+            (CHAT, {"messages": shown, "tools": [tool], "response_format": answer}, ["tools", "images", "schema"]),
+            ("/v1/messages", {"max_tokens": 9, "messages": text, "tools": [{"name": "f", "input_schema": schema}]},
+             ["tools"]),
+            ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": image}]}]},
+             ["images"]),
+            ("/v1beta/models/chat:generateContent",
+             {"contents": [{"parts": [{"text": "hello"}]}],
+              "generationConfig": {"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT"}}},
+             ["schema"]))
+        with self.weir((a, b, c), more) as weir:
+            for path, body, lacks in rows:
+                if "contents" not in body:
+                    body["model"] = "chat"
+                self.check_only(weir, path, body, "c/three", out, {target: lacks for target in out})
+            self.assertEqual(self.order(self.dry(weir))[2:], ["a/one", "b/two", "c/three"])
+            body = {"model": "chat", "input": "hello"}
+            made = self.explain(weir, ask(weir.port, "POST", "/v1/embeddings", body=body))
+            self.assertEqual(self.out(made), {"r/m/one": "no_such_operation", "r/m/two": "no_such_operation"})
+
+    def test_found_out_by_the_translation(self):
+        """What is not known before the request is written there takes no attempt either."""
+        a, b, c = self.providers("a", "b", "c")
+        more = """  r: {type: replicate, url: "http://127.0.0.1:%d/v1", api_key: x}
+models: {chat: {targets: [r/m/one, r/m/two, r/m/three, r/m/four, a/five]}}
+""" % a.port
+        with self.weir((a, b, c), more) as weir:
+            made = self.explain(weir, self.good(ask(weir.port, "POST", CHAT, body=chat_body("chat", logprobs=True))))
+            self.same_as_log(made, self.log)
+            self.assertEqual(self.tried(made), ["a/five"])
+            self.assertEqual([x.get("skipped") for x in made["candidates"]], 4 * ["unsupported_parameter"] + [None])
+
+    def test_nobody_can(self):
+        a, b = self.providers("a", "b")
+        more = """  r: {type: replicate, url: "http://127.0.0.1:%d/v1", api_key: x}
+models: {chat: {targets: [r/m/one, {use: b/two, supports: {tools: false}}]}}
+""" % a.port
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        with self.weir((a, b), more) as weir:
+            body = chat_body("chat", tools=[tool])
+            answer = ask(weir.port, "POST", CHAT, body=body)
+            error = answer.json()["error"]
+            self.assertEqual((answer.status, error["code"], error["param"]), (400, "unsupported_parameter", "tools"))
+            made = self.explain(weir, answer)
+            self.assertEqual((made["attempts"], self.log), ([], []))
+            dry = self.dry(weir, body=body)
+            self.assertEqual(self.out(dry), {"r/m/one": "lacks_feature", "b/two": "lacks_feature"})
+            self.assertEqual((dry["error"]["status"], dry["error"]["code"]), (400, "unsupported_parameter"))
+            self.assertIn("'tools'", dry["error"]["message"])
+
+
 class Asked(ExplainCase):
     def test_nothing_is_sent(self):
         a, b, c = self.providers("a", "b", "c")

@@ -31,6 +31,8 @@ static const char text[] =
     "  same-too: {strategy: sticky, session: x-session-id, targets: [plain/a]}\n"
     "  deep: {strategy: prefix, targets: [house/a]}\n"
     "  known: {targets: [openai/gpt-4o, {use: openai/gpt-4o-mini, context: 9000}, openai/x]}\n"
+    "  able: {targets: [openai/o3-mini, {use: openai/gpt-4o, supports: {tools: false, schema:"
+    " true}}, {use: openai/o3-mini-2025-01-31, supports: {images: true}}, plain/a]}\n"
     "  cheap: {strategy: cost, targets: [plain/a]}\n"
     "  cheaper: {strategy: cost, targets: [plain/a, house/a]}\n"
     "plans: {careful: {data_rules: {retention_days: 7, trains: false}}}\n"
@@ -137,6 +139,18 @@ TEST(contexts_of_targets)
     CHECK(t[0].context == 128000 && !t[0].context_declared); /* of the table of prices */
     CHECK(t[1].context == 9000 && t[1].context_declared);
     CHECK(t[2].context == 0 && !t[2].context_declared);
+    world_close(&w);
+}
+
+TEST(abilities_of_targets)
+{
+    struct world w;
+    world_open(&w);
+    const struct gw_target *t = model(&w, "able")->targets;
+    CHECK(t[0].lacks == 0 && t[0].lacks_by_table == LLM_NEEDS_IMAGES);
+    CHECK(t[1].lacks == LLM_NEEDS_TOOLS && t[1].lacks_by_table == 0);
+    CHECK(t[2].lacks == 0 && t[2].lacks_by_table == 0);
+    CHECK(t[3].lacks == 0 && t[3].lacks_by_table == 0);
     world_close(&w);
 }
 
@@ -266,7 +280,7 @@ TEST(cost_without_prices)
     struct world w;
     world_open(&w);
     CHECK_EQ_LIT(buf_view(&w.errors),
-                 "t.yaml:17:21: warning: `strategy`: `cost`, but no target of the alias `cheap` "
+                 "t.yaml:18:21: warning: `strategy`: `cost`, but no target of the alias `cheap` "
                  "has a price that is known; `prices` can say it\n");
     world_close(&w);
 }

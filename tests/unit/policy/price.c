@@ -257,6 +257,33 @@ TEST(names_find_their_context)
     price_book_unref(b);
 }
 
+/* Facts that have been the same since the models came out. */
+TEST(names_find_their_abilities)
+{
+    const unsigned tools = LLM_NEEDS_TOOLS, images = LLM_NEEDS_IMAGES, schema = LLM_NEEDS_SCHEMA;
+    const struct {
+        const char *type, *model;
+        unsigned can, cannot;
+    } rows[] = {
+        {"openai", "gpt-4o", tools | images | schema, 0},
+        {"azure", "gpt-4o-mini", tools | images | schema, 0},
+        {"openai", "o3-mini", tools | schema, images},
+        {"bedrock", "openai.gpt-oss-120b-1:0", tools | schema, images},
+        {"openai-compatible", "gpt-4o", 0, 0},
+        {"openai", "gpt-4o-of-our-own", 0, 0},
+        {"nonsense", "gpt-4o", 0, 0},
+    };
+    struct price_book *b = price_book_new();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        check_note("%s %s", rows[i].type, rows[i].model);
+        struct price_abilities a =
+            price_abilities(b, slice_str(rows[i].type), slice_str(rows[i].model));
+        CHECK_EQ_U64(a.can & rows[i].can, rows[i].can);
+        CHECK_EQ_U64(a.cannot, rows[i].cannot);
+    }
+    price_book_unref(b);
+}
+
 TEST(known_tiers)
 {
     struct price_book *b = price_book_new();

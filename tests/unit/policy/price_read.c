@@ -120,6 +120,33 @@ TEST(contexts)
     price_book_unref(b);
 }
 
+static void check_abilities(const struct price_book *b, const char *model, unsigned can,
+                            unsigned cannot)
+{
+    struct price_abilities a = price_abilities(b, SLICE("openai"), slice_str(model));
+    check_note("%s", model);
+    CHECK_EQ_U64(a.can, can);
+    CHECK_EQ_U64(a.cannot, cannot);
+}
+
+/* Of each ability what the newest table says that says something of it. */
+TEST(abilities)
+{
+    struct price_book *b = read_book(
+        HEAD "{\"name\":\"openai\",\"models\":["
+             "{\"id\":\"m\",\"names\":[\"m\"],\"supports\":{\"schema\":true,\"tools\":false}},"
+             "{\"id\":\"n\",\"names\":[\"n\"],\"supports\":{}},"
+             "{\"id\":\"gpt-4o\",\"names\":[\"gpt-4o\"],\"supports\":{\"images\":false}},"
+             "{\"id\":\"o3-mini\",\"names\":[\"o3-mini\"],\"rates\":{\"input\":1}}]}]}");
+    check_abilities(b, "M", LLM_NEEDS_SCHEMA, LLM_NEEDS_TOOLS);
+    check_abilities(b, "n", 0, 0);
+    check_abilities(b, "gpt-4o", LLM_NEEDS_TOOLS | LLM_NEEDS_SCHEMA, LLM_NEEDS_IMAGES);
+    check_abilities(b, "o3-mini", LLM_NEEDS_TOOLS | LLM_NEEDS_SCHEMA, LLM_NEEDS_IMAGES);
+    check_abilities(b, "gpt-4o-mini", LLM_NEEDS_TOOLS | LLM_NEEDS_IMAGES | LLM_NEEDS_SCHEMA, 0);
+    check_abilities(b, "nobody's", 0, 0);
+    price_book_unref(b);
+}
+
 TEST(tiers_windows_and_changes)
 {
     struct price_book *b = read_book(
@@ -191,6 +218,12 @@ TEST(what_is_wrong_is_named_with_its_place)
          "2:11: context: a whole number of 1 to 1000000000 expected"},
         {ONE("\n\"context\":\"8k\""), "2:11: context: a whole number of 1 to 1000000000 expected"},
         {ONE("\"context\":8,\n\"context\":8"), "2:1: model: a member stands here twice"},
+        {ONE("\n\"supports\":[\"tools\"]"), "2:12: supports: object expected, not array"},
+        {ONE("\"supports\":{\"tools\":true,\n\"vision\":true}"),
+         "2:1: supports: `vision` is unknown"},
+        {ONE("\"supports\":{\n\"tools\":1}"), "2:9: supports: true or false expected"},
+        {ONE("\"supports\":{\n\"tools\":true,\"tools\":true}"),
+         "2:14: supports: a member stands here twice"},
         {ONE("\"patterns\":[\n\"\"]"), "2:1: patterns: a text of 1 to 100 bytes expected"},
         {HEAD "{\"name\":\"a\",\"models\":[\n{}]}]}", "2:1: model: `id` is missing"},
         {HEAD "\n{\"name\":\"a\",\"models\":[{\"id\":\"x\",\"names\":[\"n\",\"N\"]}]}]}",

@@ -262,6 +262,12 @@ struct config_engine {
     struct config_timeouts timeouts;
 };
 
+/* What a model can do: 0 no, 1 yes, -1 not said. */
+struct config_supports {
+    struct config_pos pos;
+    int tools, images, schema;
+};
+
 struct config_target {
     struct config_pos pos, use_pos;
     struct slice use; /* provider/model, engine/name, or another alias */
@@ -270,6 +276,7 @@ struct config_target {
     int64_t quality;
     int64_t max_complexity; /* 0 to 100 */
     int64_t context;        /* tokens */
+    struct config_supports supports;
 };
 
 /* A target that an alias comes to once others have been replaced by theirs. */

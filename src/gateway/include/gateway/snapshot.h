@@ -89,6 +89,8 @@ struct gw_target {
     int64_t context;       /* tokens of prompt and answer; 0: not known */
     int region;            /* position of its provider's in the alias' list; -1 */
     bool context_declared; /* by the configuration, not by a table that may be wrong */
+    unsigned char lacks, lacks_by_table; /* what its model cannot do, as the configuration says, and
+                                          * as a table does: of enum llm_need */
     bool fallback;
 };
 

@@ -48,6 +48,26 @@ struct llm_range {
     uint32_t from, end;
 };
 
+/* What a request may need beside texts in and one text out. The first three are also what models
+ * are known to do or not. X(id, bit, what it is called) */
+#define LLM_NEEDS(X)                                                                               \
+    X(TOOLS, 0, "tools")                                                                           \
+    X(IMAGES, 1, "images")                                                                         \
+    X(SCHEMA, 2, "schema")                                                                         \
+    X(IMAGE_URLS, 3, "image_urls")                                                                 \
+    X(AUDIO, 4, "audio")                                                                           \
+    X(JSON, 5, "json_object")                                                                      \
+    X(CHOICES, 6, "choices")
+enum llm_need {
+#define X(id, bit, name) LLM_NEEDS_##id = 1 << (bit),
+    LLM_NEEDS(X)
+#undef X
+};
+#define LLM_NEEDS_N   7
+#define LLM_ABILITIES 3 /* the first ones */
+/* What bit number `i` is called. */
+const char *llm_need_name(unsigned i);
+
 struct llm_request {
     enum llm_op op;
     struct slice body;   /* the JSON text; stays in place as long as the request */
@@ -60,6 +80,7 @@ struct llm_request {
     int64_t max_tokens; /* the client's bound on output, the larger if there are two; -1: none */
     int64_t cap_tokens; /* bound that goes upstream where the client gives none; 0: none does */
     int64_t n;          /* answers asked for, 1 by default */
+    unsigned needs;     /* of enum llm_need: what is certain; there may be more */
     struct llm_span members[LLM_MEMBERS_N];
     struct llm_span include_usage;      /* inside stream_options */
     const struct llm_range *developers; /* the roles that say developer, in order, in the arena */

@@ -66,6 +66,8 @@ struct llm_wire {
     const char *name;
     enum llm_family family;
     enum llm_framing framing;
+    unsigned never; /* of enum llm_need: what no request in another dialect can ask of it, whatever
+                     * the model */
     /* What comes behind the provider's base path, with the query; .p NULL: the wire has no such
      * operation, or no memory. */
     struct slice (*path)(struct arena *a, const struct llm_provider *provider, enum llm_op op,
@@ -100,6 +102,13 @@ NODISCARD struct slice llm_path_segment(struct arena *a, struct slice name);
 struct slice llm_wire_path(const struct llm_wire *wire, struct arena *a,
                            const struct llm_provider *provider, enum llm_op op, struct slice model,
                            bool stream);
+
+/* Which of `needs` (enum llm_need) make write_chat of that wire refuse the request, with `lack` as
+ * in llm_writing, however it is written; there may be more that only write_chat finds. */
+unsigned llm_wire_lacks(const struct llm_wire *wire, unsigned needs,
+                        const unsigned char lack[FEATURES_N]);
+/* The feature that bit number `i` of the needs is. */
+enum llm_feature llm_need_feature(unsigned i);
 
 /* For decoders: START, once. */
 void llm_emit_start(struct llm_decoder *d, struct slice id, struct slice model);

@@ -1,5 +1,6 @@
-/* Prices of models, and how long their contexts are: a compact table made from public price data,
- * overridden by the configuration or by a newer table. An unknown price is unknown, never 0. */
+/* Prices of models, how long their contexts are, and what they can do: a compact table made from
+ * public price data, overridden by the configuration or by a newer table. An unknown price is
+ * unknown, never 0. */
 #ifndef POLICY_PRICE_H
 #define POLICY_PRICE_H
 
@@ -63,6 +64,13 @@ const struct price *price_find(const struct price_book *b, struct slice provider
                                struct slice model);
 /* Tokens that it takes, for names as in price_find: of the newest table that says; 0: not known. */
 int64_t price_context(const struct price_book *b, struct slice provider_type, struct slice model);
+/* What it can do, of the first LLM_ABILITIES of enum llm_need; in neither: not known. */
+struct price_abilities {
+    unsigned char can, cannot;
+};
+/* The same for names as in price_find: of each ability what the newest table says of it. */
+struct price_abilities price_abilities(const struct price_book *b, struct slice provider_type,
+                                       struct slice model);
 /* A model of a table, for people. */
 struct price_row {
     struct slice provider, model;
