@@ -794,6 +794,7 @@ static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
         [NET_FAIL_PROXY] = GW_UPSTREAM_PROXY,   [NET_FAIL_TLS] = GW_UPSTREAM_TLS,
         [NET_FAIL_RESET] = GW_UPSTREAM_RESET,   [NET_FAIL_BAD_ANSWER] = GW_UPSTREAM_BAD_ANSWER,
         [NET_FAIL_TRUNCATED] = GW_UPSTREAM_CUT, [NET_FAIL_MEMORY] = GW_NO_MEMORY,
+        [NET_FAIL_EXHAUSTED] = GW_EXHAUSTED,
     };
     struct attempt *a = attempt_of(l);
     const struct exchange *x = a->exchange;

@@ -19,7 +19,7 @@ TAG = "x-client-request-id"
 REMEMBERED = 512
 # Nothing of a request is sent then.
 NOT_THERE = {"upstream_dns", "upstream_connect", "upstream_tls", "timeout_connect", "timeout_tls",
-             "engine_unavailable", "queue_full", "queue_timeout", "unsupported_parameter"}
+             "engine_unavailable", "queue_full", "queue_timeout", "unsupported_parameter", "overloaded"}
 BRIEF_US = 20000  # a hedge that is called off so soon may not have been read
 
 _numbers = itertools.count(1)
@@ -62,6 +62,11 @@ class Admin:
             if time.monotonic() > end:
                 return None
             time.sleep(0.002)
+
+    def targets(self):
+        """What is known of each target's health."""
+        told = ask(self.path, "GET", "/admin/v1/targets", keep=self.conn).json()
+        return {t["target"]: t for t in told["targets"]}
 
     def close(self):
         self.conn.close()

@@ -61,6 +61,7 @@ enum lease_phase {
     X(RESET, "reset", "the upstream closed the connection without an answer")                      \
     X(BAD_ANSWER, "bad_answer", "the upstream's answer is not valid HTTP")                         \
     X(TRUNCATED, "truncated", "the upstream's answer was cut off")                                 \
+    X(EXHAUSTED, "exhausted", "no descriptor or port is left for a connection")                    \
     X(MEMORY, "memory", "out of memory")
 enum net_fail {
 #define X(id, name, text) NET_FAIL_##id,
