@@ -8,6 +8,7 @@
 
 struct attempt;
 struct exchange;
+struct gw_provider;
 
 /* What of the answer the client has been told, for the case that it is cut (rescue.h). */
 struct told {
@@ -38,6 +39,10 @@ struct translation {
 
 /* The whole request as x->chat, read once for all who ask. */
 enum gw_error translate_read_chat(struct exchange *x);
+
+/* The whole target for a path of the wire's: the provider's base path before it, the version that
+ * it wants behind. .p NULL: no memory. */
+struct slice translate_target(struct arena *a, const struct gw_provider *p, struct slice path);
 
 /* Makes the attempt's request: body and target. Where client and provider speak OpenAI's chat there
  * is no translation (a->translation is NULL). GW_UNSUPPORTED: x->message and x->param say what the
