@@ -663,6 +663,7 @@ static bool end_translated(struct attempt *a, struct slice body)
 static void follow(struct attempt *a)
 {
     a->moves++;
+    a->out_ns = attempt_out_ns(a);
     a->request.method = HTTP_GET;
     a->request.has_body = false;
     a->request.body_parts = 0;

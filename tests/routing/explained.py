@@ -127,6 +127,8 @@ def of_each(told):
     for attempt in told["attempts"]:
         if "status" in attempt and attempt["outcome"] in NOT_THERE:
             yield f"{attempt['target']} was not there to say {attempt['status']}"
+        if "sent_us" in attempt and attempt["outcome"] in NOT_THERE:
+            yield f"nothing was sent to {attempt['target']}, which was not there"
         times = [attempt[name] for name in ("start_us", "sent_us", "end_us") if name in attempt]
         if times != sorted(times):
             yield f"times of {attempt}"

@@ -118,6 +118,7 @@ struct net_lease {
     struct list waiting;
     struct permit_waiter permit;
     uint64_t ticket;
+    int64_t sent_ns; /* when it began to go out on a connection; 0: it has not */
     bool resent, reused, paused;
     bool body_sent; /* from on_head on, for all to read: nothing of the request is left to write */
 };
