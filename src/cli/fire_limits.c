@@ -118,7 +118,7 @@ static bool make_key(struct fire *f, struct shot *s)
     if (k == NULL || scope == NULL || u == NULL || unique.p == NULL)
         return false;
     *k = s->alias->key->key != NULL ? *s->alias->key->key : fire_nobody();
-    if (s->of == NULL)
+    if (s->scope->kind != SCOPE_USER)
         s->live = limit_scope_get(f->limits, s->scope->kind, unique);
     *scope = *s->scope;
     scope->set = only(s->kind, s->most);

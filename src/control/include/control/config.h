@@ -244,7 +244,7 @@ struct config_provider {
     int64_t max_connections;                              /* process-wide; 0: no cap */
     int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
     bool adaptive_inflight;
-    int64_t queue;         /* requests that may wait for a place; 0 without max_inflight */
+    int64_t queue; /* requests that may wait for a place; 0 without max_inflight */
     enum config_probe probe_with;
     int64_t cost_per_hour; /* of one replica, in nano-dollars; -1: it is paid by use */
     int64_t replicas;      /* 1 or more where cost_per_hour is given, else -1 */
