@@ -95,7 +95,7 @@ static bool make_user(struct fire *f, struct shot *s, struct gw_key *k)
 {
     struct limit_set *set = arena_alloc(&f->arena, sizeof *set);
     struct slice name = s->scope->name;
-    if (set == NULL)
+    if (set == NULL || s->of == NULL)
         return false;
     *set = only(s->kind, s->most);
     k->user_set = set;
