@@ -114,7 +114,8 @@ int cmd_check(int argc, char **argv)
     struct service_options o = {.version = WEIR_VERSION, .data_dir = "", .self = ""};
     const struct option_row rows[] = {
         {"--connect", "try each provider's key with a free call", NULL, &connect},
-        {"--fire", "try each fallback, breaker and limit on a fault server of its own", NULL,
+        {"--fire",
+         "try each fallback, hedge, queue, breaker and limit on a fault server of its own", NULL,
          &fire},
         {"--json", "with --fire: for programs", NULL, &json},
         {"--insecure", "as `weir serve --insecure`", NULL, &o.insecure},

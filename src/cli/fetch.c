@@ -259,6 +259,7 @@ static const char *fail_text(enum net_fail why)
     case NET_FAIL_RESET: return "the server closed the connection without an answer";
     case NET_FAIL_BAD_ANSWER: return "the server's answer is not valid HTTP";
     case NET_FAIL_TRUNCATED: return "the server's answer was cut off";
+    case NET_FAIL_EXHAUSTED: return "no descriptor or port is left for a connection";
     case NET_FAIL_MEMORY:
     case NET_FAILS_N: break;
     }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 #define OUT_BYTES    ((size_t)64 << 20)
 #define LINE_BYTES   ((size_t)1 << 20)
@@ -59,7 +60,7 @@ static void wait_for_end(const struct fire *f)
 {
     const struct timespec moment = {.tv_nsec = 20 * NS_PER_US};
     int64_t until = clock_mono_ns() + NS_PER_S;
-    while (gateway_open_exchanges(f->gateway) > 0 && clock_mono_ns() < until)
+    while (gateway_open_exchanges(f->gateway) > f->later_n && clock_mono_ns() < until)
         nanosleep(&moment, NULL);
 }
 
@@ -76,10 +77,16 @@ const char *fire_wish_name(enum fire_wish w)
     return wishes[w].name;
 }
 
-static void ask(struct fire *f, struct slice token, struct slice model, bool stream,
-                enum fire_wish wish)
+struct question {
+    struct slice token, model;
+    bool stream;
+    enum fire_wish wish;
+};
+
+/* Asks, and waits for the answer. On any thread, with a fetcher of its own. */
+static void ask_by(const struct fire *f, struct fetcher *fetcher, struct fire_answer *a,
+                   const struct question *q)
 {
-    struct fire_answer *a = &f->answer;
     struct buf body, fields;
     buf_reset(&a->body);
     a->status = 0;
@@ -90,11 +97,13 @@ static void ask(struct fire *f, struct slice token, struct slice model, bool str
     buf_init(&body, 65536);
     buf_init(&fields, 4096);
     buf_lit(&body, "{\"model\":");
-    json_put_string(&body, model);
+    json_put_string(&body, q->model);
+    if (f->user.n > 0)
+        buf_printf(&body, ",\"user\":\"%.*s\"", SLICE_ARG(f->user));
     buf_printf(&body, ",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":%s}]%s}",
-               stream ? "true" : "false", wishes[wish].content, wishes[wish].members);
+               q->stream ? "true" : "false", wishes[q->wish].content, wishes[q->wish].members);
     buf_lit(&fields, "Content-Type: application/json\r\nAuthorization: Bearer ");
-    buf_slice(&fields, token);
+    buf_slice(&fields, q->token);
     buf_lit(&fields, "\r\n");
     const struct fetch_request r = {.method = HTTP_POST,
                                     .url = SLICE("http://localhost/v1/chat/completions"),
@@ -108,22 +117,80 @@ static void ask(struct fire *f, struct slice token, struct slice model, bool str
                                     .on_head = take_head,
                                     .on_data = take_body,
                                     .ctx = a};
-    struct fetch_outcome o = fetch(f->fetcher, &r);
+    struct fetch_outcome o = fetch(fetcher, &r);
     if (o.end != FETCH_DONE)
         snprintf(a->why, sizeof a->why, "%s", o.why);
-    wait_for_end(f);
     buf_done(&body);
     buf_done(&fields);
 }
 
+static void ask(struct fire *f, const struct question *q)
+{
+    ask_by(f, f->fetcher, &f->answer, q);
+    if (!stopped)
+        wait_for_end(f);
+}
+
 void fire_ask(struct fire *f, struct slice token, struct slice model, bool stream)
 {
-    ask(f, token, model, stream, WISH_TEXT);
+    const struct question q = {token, model, stream, WISH_TEXT};
+    ask(f, &q);
 }
 
 void fire_ask_for(struct fire *f, struct slice token, struct slice model, enum fire_wish wish)
 {
-    ask(f, token, model, false, wish);
+    const struct question q = {token, model, false, wish};
+    ask(f, &q);
+}
+
+struct fire_later {
+    struct fire *fire;
+    struct question question;
+    struct fetcher *fetcher;
+    struct fire_answer answer;
+    pthread_t thread;
+};
+
+static void *run_later(void *arg)
+{
+    struct fire_later *l = arg;
+    ask_by(l->fire, l->fetcher, &l->answer, &l->question);
+    return NULL;
+}
+
+static void later_free(struct fire_later *l)
+{
+    fetcher_free(l->fetcher);
+    buf_done(&l->answer.body);
+    mem_free(l);
+}
+
+struct fire_later *fire_ask_later(struct fire *f, struct slice token, struct slice model)
+{
+    struct fire_later *l = mem_calloc(1, sizeof *l);
+    if (l == NULL)
+        return NULL;
+    l->fire = f;
+    l->question = (struct question){token, model, false, WISH_TEXT};
+    l->fetcher = fetcher_new(NULL, NULL);
+    buf_init(&l->answer.body, f->answer.body.cap);
+    if (l->fetcher == NULL || !thread_start(&l->thread, run_later, l)) {
+        later_free(l);
+        return NULL;
+    }
+    f->later_n++;
+    return l;
+}
+
+void fire_await(struct fire *f, struct fire_later *l)
+{
+    pthread_join(l->thread, NULL);
+    struct fire_answer was = f->answer;
+    f->answer = l->answer;
+    l->answer = was;
+    f->later_n--;
+    wait_for_end(f);
+    later_free(l);
 }
 
 /* What stands behind `key` in a string of the body, escapes as they are, from `*at` on. */
@@ -265,6 +332,8 @@ int fire_run(const struct service_options *options, bool json)
         fire_routes(f);
         fire_breakers(f);
         fire_streams(f);
+        fire_hedges(f);
+        fire_queues(f);
         fire_limits(f);
         end(f, clock_mono_ns() - began);
         ok = f->failed == 0;

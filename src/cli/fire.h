@@ -12,9 +12,11 @@
 /* Names that its own requests ask for, beside the aliases. */
 #define FIRE_ONE    "fire-one/"    /* an alias of that target alone */
 #define FIRE_SILENT "fire-silent/" /* the alias with short time limits */
+#define FIRE_HEDGE  "fire-hedge/"  /* the alias with its hedges */
 #define FIRE_TIGHT  "fire-tight/"  /* and a kind: the alias with that limit of its own alone */
 
 #define FIRE_EJECTION_NS (80 * NS_PER_MS) /* instead of the one that is configured */
+#define FIRE_HEDGE_NS    (5 * NS_PER_MS)  /* the same, also what targets usually take to begin */
 
 /* Keys with the same rights, of which one stands for all. Its limits are off, its budgets far. */
 struct fire_key {
@@ -30,6 +32,8 @@ struct fire_alias {
     struct gw_model *model;                /* as it can be asked for here */
     const struct gw_model *silent;         /* FIRE_SILENT */
     struct limit_set set;                  /* its own limits, as configured */
+    int64_t hedge_after_ns;                /* as configured; 0: it has no hedges */
+    struct gw_model *hedge;                /* FIRE_HEDGE, where it has */
     size_t endpoint[ROUTE_CANDIDATES_MAX]; /* of its targets */
     const struct fire_key *key;            /* that may use most of it, or NULL */
 };
@@ -88,6 +92,8 @@ struct fire {
     struct fire_answer answer;
     char dir[200];
     unsigned tokens_n; /* tokens that were made up */
+    struct slice user; /* whom requests are of, or empty */
+    int64_t later_n;   /* requests whose answer comes later */
 
     /* the report */
     bool json;
@@ -131,12 +137,21 @@ bool fire_may(const struct fire_key *k, const struct fire_alias *a, size_t t);
 bool fire_key_allows(const struct fire_key *k, const struct fire_alias *a);
 /* Has one of its budgets been configured? */
 bool fire_has_budget(const struct gw_scope *s);
+/* The provider as configured, of which `p` may be a target's copy. */
+const struct gw_provider *fire_configured(const struct fire *f, const struct gw_provider *p);
+/* How long it may be silent before a stream begins, by its `timeouts`; 0: for ever. */
+int64_t fire_silence_ns(const struct gw_provider *p);
 /* The endpoint of a target of the alias. */
 static inline struct fire_endpoint *fire_endpoint_of(struct fire *f, const struct fire_alias *a,
                                                      size_t t)
 {
     return &f->endpoint[a->endpoint[t]];
 }
+/* The same request, while others are made: its answer comes later. NULL: no memory. */
+struct fire_later;
+NODISCARD struct fire_later *fire_ask_later(struct fire *f, struct slice token, struct slice model);
+/* Waits for its end, which is f->answer then. */
+void fire_await(struct fire *f, struct fire_later *l);
 /* The line that has been put together, if there is any. */
 void fire_print_line(struct fire *f);
 /* A line for people, at once. */
@@ -146,6 +161,8 @@ void fire_print(struct fire *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void fire_routes(struct fire *f);
 void fire_breakers(struct fire *f);
 void fire_streams(struct fire *f);
+void fire_hedges(struct fire *f);
+void fire_queues(struct fire *f);
 void fire_limits(struct fire *f);
 
 /* `weir check --fire`. The result is the exit status. */

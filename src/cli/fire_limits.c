@@ -1,11 +1,9 @@
 /* Firing limits and budgets, each on its own: a key of our own making has this one limit and no
  * other, with the name of whom it is of, and counts that begin at nothing. */
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "fire.h"
 
 #define REQUESTS_MOST INT64_C(1000)
@@ -13,7 +11,9 @@
 
 /* One limit. */
 struct shot {
+    struct slice subject;         /* whose it is, for people */
     const struct gw_scope *scope; /* as configured */
+    const struct gw_key *of;      /* whose users are limited, else NULL */
     enum limit_kind kind;
     int64_t most;
     const struct fire_alias *alias; /* that is asked for */
@@ -42,13 +42,11 @@ static void say(struct fire *f, const struct shot *s, enum fire_verdict v, struc
 {
     static const char *const words[] = {"ok", "FAILED", "not fired"};
     const char *kind = limit_kind_name(s->kind);
-    struct slice subject = arena_printf(&f->arena, "%s %.*s", scope_kind_name(s->scope->kind),
-                                        SLICE_ARG(s->scope->name));
     buf_reset(&f->line);
     buf_printf(&f->line, "%s ", kind);
     put_most(f, s);
-    fire_row(f, "limit", subject, buf_view(&f->line), v, how);
-    fire_print(f, "limit: %.*s: %.*s %s", SLICE_ARG(subject), SLICE_ARG(buf_view(&f->line)),
+    fire_row(f, "limit", s->subject, buf_view(&f->line), v, how);
+    fire_print(f, "limit: %.*s: %.*s %s", SLICE_ARG(s->subject), SLICE_ARG(buf_view(&f->line)),
                words[v]);
     if (how.n > 0)
         fire_print(f, ": %.*s", SLICE_ARG(how));
@@ -92,6 +90,24 @@ static struct limit_set only(enum limit_kind kind, int64_t most)
     return set;
 }
 
+/* The key's end user, whose name clients say or, where the key has one user, do not. */
+static bool make_user(struct fire *f, struct shot *s, struct gw_key *k)
+{
+    struct limit_set *set = arena_alloc(&f->arena, sizeof *set);
+    struct slice name = s->scope->name;
+    if (set == NULL || s->of == NULL)
+        return false;
+    *set = only(s->kind, s->most);
+    k->user_set = set;
+    k->may_set_user = s->of->may_set_user;
+    k->user = s->of->user.n > 0 ? name : SLICE_NONE;
+    f->user = s->of->user.n > 0 ? SLICE_NONE : name;
+    /* as the gateway names users where there is no ledger */
+    s->live =
+        limit_scope_user(f->limits, hash64(name) ^ (hash64(k->scope.name) | 1), clock_mono_ns());
+    return true;
+}
+
 /* A key that has this limit and nothing else. False: no memory. */
 static bool make_key(struct fire *f, struct shot *s)
 {
@@ -102,7 +118,8 @@ static bool make_key(struct fire *f, struct shot *s)
     if (k == NULL || scope == NULL || u == NULL || unique.p == NULL)
         return false;
     *k = s->alias->key->key != NULL ? *s->alias->key->key : fire_nobody();
-    s->live = limit_scope_get(f->limits, s->scope->kind, unique);
+    if (s->scope->kind != SCOPE_USER)
+        s->live = limit_scope_get(f->limits, s->scope->kind, unique);
     *scope = *s->scope;
     scope->set = only(s->kind, s->most);
     scope->live = s->live;
@@ -118,6 +135,10 @@ static bool make_key(struct fire *f, struct shot *s)
     case SCOPE_TEAM: k->team = scope; break;
     case SCOPE_ORGANISATION: k->organisation = scope; break;
     case SCOPE_KEY: k->scope = *scope; break;
+    case SCOPE_USER:
+        if (!make_user(f, s, k))
+            return false;
+        break;
     case SCOPE_USE_CASE:
         u->scope = *scope;
         u->data_level = -1;
@@ -182,12 +203,18 @@ static bool is_refused(struct fire *f, const struct shot *s)
            body_has(f, is_budget(s->kind) ? "insufficient_quota" : "rate_limit_exceeded");
 }
 
+static const char *why_let_in(const struct shot *s)
+{
+    bool named = s->of == NULL || s->of->may_set_user || s->of->user.n > 0;
+    return named ? "" : ": the key has no `user`, and no `user` in `may_set`";
+}
+
 static void judge(struct fire *f, const struct shot *s, const char *done)
 {
     if (is_refused(f, s))
         say(f, s, FIRE_OK, arena_printf(&f->arena, "%s is refused", done));
     else if (f->answer.status == 200)
-        say(f, s, FIRE_FAILED, arena_printf(&f->arena, "%s is let in", done));
+        say(f, s, FIRE_FAILED, arena_printf(&f->arena, "%s is let in%s", done, why_let_in(s)));
     else
         say(f, s, FIRE_FAILED, arena_printf(&f->arena, "%s: %.*s", done, SLICE_ARG(fire_say(f))));
 }
@@ -326,9 +353,14 @@ static void fire_scope(struct fire *f, const struct gw_scope *scope, const struc
                        const struct fire_alias *alias)
 {
     struct limit_pool *pool = limit_pool_new();
+    struct slice subject =
+        arena_printf(&f->arena, "%s %.*s", scope_kind_name(scope->kind), SLICE_ARG(scope->name));
     for (unsigned k = 0; k < LIMIT_KINDS_N && pool != NULL; k++) {
-        struct shot s = {
-            .scope = scope, .kind = (enum limit_kind)k, .most = set->most[k], .pool = pool};
+        struct shot s = {.subject = subject,
+                         .scope = scope,
+                         .kind = (enum limit_kind)k,
+                         .most = set->most[k],
+                         .pool = pool};
         if (s.most == LIMIT_NONE)
             continue;
         s.alias = alias != NULL && alias->key != NULL ? alias : find_alias(f, is_budget(s.kind));
@@ -352,19 +384,67 @@ static void fire_keys(struct fire *f)
     }
 }
 
-/* Limits of end users are each user's own, and nobody is known before the first request. */
-static void skip_users(struct fire *f)
+/* Limits of end users are each user's own: each is fired with a user of its own. */
+static void fire_users_of(struct fire *f, const struct gw_key *of, struct slice subject)
+{
+    struct limit_pool *pool = limit_pool_new();
+    for (unsigned k = 0; k < LIMIT_KINDS_N && pool != NULL; k++) {
+        struct gw_scope scope = {.name = arena_printf(&f->arena, "fire-user-%u", f->tokens_n),
+                                 .kind = SCOPE_USER,
+                                 .set = limit_set_none};
+        struct shot s = {.subject = subject,
+                         .scope = &scope,
+                         .of = of,
+                         .kind = (enum limit_kind)k,
+                         .most = of->user_set->most[k],
+                         .alias = find_alias(f, is_budget((enum limit_kind)k)),
+                         .pool = pool};
+        if (s.most != LIMIT_NONE)
+            fire_one(f, &s);
+        f->user = SLICE_NONE;
+    }
+    limit_pool_free(pool);
+}
+
+/* Do both limit their users alike, and do these have names? */
+static bool same_users(const struct gw_key *a, const struct gw_key *b)
+{
+    return b->user_set != NULL && a->may_set_user == b->may_set_user &&
+           (a->user.n > 0) == (b->user.n > 0) &&
+           memcmp(a->user_set, b->user_set, sizeof *a->user_set) == 0;
+}
+
+/* What `users` says is for keys; without any it limits nobody. */
+static void fire_users_alone(struct fire *f)
+{
+    struct gw_key k = fire_nobody();
+    if (f->loaded.config->auth == AUTH_NONE) {
+        struct slice why = SLICE("requests have no keys, and users are those of a key");
+        fire_row(f, "limit", SLICE("users"), SLICE_NONE, FIRE_FAILED, why);
+        fire_print(f, "limit: users: FAILED: %.*s\n", SLICE_ARG(why));
+        return;
+    }
+    k.user_set = f->snapshot->user_set;
+    k.may_set_user = true;
+    fire_users_of(f, &k, SLICE("users"));
+}
+
+static void fire_users(struct fire *f)
 {
     const struct config *c = f->loaded.config;
-    bool any = f->snapshot->user_set != NULL;
-    for (size_t i = 0; i < c->keys_n && !any; i++) {
-        const struct gw_key *k = fire_key_of(f, &c->keys[i]);
-        any = k != NULL && k->user_set != NULL;
+    bool any = false;
+    for (size_t i = 0; i < c->keys_n && f->key[0].key != NULL; i++) {
+        const struct gw_key *k = fire_key_of(f, &c->keys[i]), *other;
+        bool fired = k == NULL;
+        any |= k != NULL;
+        for (size_t n = 0; n < i && !fired && k->user_set != NULL; n++)
+            fired = (other = fire_key_of(f, &c->keys[n])) != NULL && same_users(k, other);
+        if (!fired && k->user_set != NULL)
+            fire_users_of(f, k,
+                          arena_printf(&f->arena, "users of key %.*s", SLICE_ARG(k->scope.name)));
     }
-    if (!any)
-        return;
-    fire_row(f, "limit", SLICE("users"), SLICE_NONE, FIRE_SKIPPED, SLICE("limits of end users"));
-    fire_print(f, "limit: limits of end users: not fired\n");
+    if (!any && f->snapshot->user_set != NULL)
+        fire_users_alone(f);
 }
 
 void fire_limits(struct fire *f)
@@ -378,7 +458,7 @@ void fire_limits(struct fire *f)
     fire_keys(f);
     for (size_t i = 0; i < s->use_cases_n; i++)
         fire_scope(f, &s->use_case_list[i].scope, &s->use_case_list[i].scope.set, NULL);
-    skip_users(f);
+    fire_users(f);
     for (size_t i = 0; i < f->aliases_n; i++)
         fire_scope(f, &f->alias[i].model->scope, &f->alias[i].set, &f->alias[i]);
 }

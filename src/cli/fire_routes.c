@@ -362,30 +362,14 @@ static bool fire_fault(struct fire *f, const struct chain *c, enum fire_fault fa
 
 /* ---- what is worth knowing of a chain that works */
 
-/* The provider as configured. */
-static const struct gw_provider *configured(const struct fire *f, const struct gw_provider *p)
-{
-    const struct gw_provider *list = f->snapshot->provider_list;
-    size_t i = 0;
-    while (list[i].engine != p->engine || !slice_eq(list[i].name, p->name))
-        i++;
-    return &list[i];
-}
-
-/* How long it may be silent in a stream; 0: for ever. */
-static int64_t silence_ns(const int64_t ns[TIMEOUTS_N])
-{
-    int64_t head = ns[TIMEOUT_HEAD], first = ns[TIMEOUT_FIRST_TOKEN];
-    return head > 0 && first > 0 ? MIN_OF(head, first) : MAX_OF(head, first);
-}
-
 /* Time limits are not fired at their length: does the limit of the whole exchange leave time? */
 static void note_total(struct fire *f, const struct chain *c, struct buf *notes)
 {
     int64_t since = 0;
     for (size_t i = 0; i < MIN_OF(c->n, c->attempts) && c->ordered; i++) {
         const struct gw_target *t = &c->alias->model->targets[c->at[i]];
-        const int64_t *ns = configured(f, t->provider)->timeouts.ns;
+        const struct gw_provider *p = fire_configured(f, t->provider);
+        const int64_t *ns = p->timeouts.ns;
         if (ns[TIMEOUT_TOTAL] > 0 && since >= ns[TIMEOUT_TOTAL]) {
             struct slice detail = arena_printf(
                 &f->arena,
@@ -396,7 +380,7 @@ static void note_total(struct fire *f, const struct chain *c, struct buf *notes)
             fire_row(f, "note", c->alias->model->name, t->label, FIRE_NOTE, detail);
             return;
         }
-        since += silence_ns(ns);
+        since += fire_silence_ns(p);
     }
 }
 

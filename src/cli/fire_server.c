@@ -22,6 +22,7 @@ struct fire_server {
     struct fire_endpoint *list;
     size_t n;
     const char *dir;
+    atomic_bool hush; /* the next one that is silent once is so */
     pthread_t thread;
     bool runs;
 };
@@ -117,7 +118,9 @@ static void on_body(struct net_stream *s, struct slice data)
 static void on_body_end(struct net_stream *s)
 {
     struct ask *a = net_stream_data(s);
-    if (a->endpoint->fault == FAULT_SILENCE)
+    int fault = a->endpoint->fault;
+    if (fault == FAULT_SILENCE ||
+        (fault == FAULT_SILENT_ONCE && atomic_exchange(&a->endpoint->server->hush, false)))
         return; /* until the client has had enough */
     answer(s, a);
     ask_free(a);
@@ -185,6 +188,11 @@ void fire_fault_set(struct fire_endpoint *e, enum fire_fault f)
             NEVER("a folder of our own takes a link");
     }
     e->fault = f;
+}
+
+void fire_server_hush(struct fire_server *s)
+{
+    s->hush = true;
 }
 
 /* A socket that is there, and where nobody listens. */

@@ -16,6 +16,7 @@
     X(SILENCE, "silence")                                                                          \
     X(CUT, "cut") /* behind the head, before any content */                                        \
     X(HTML, "html")                                                                                \
+    X(SILENT_ONCE, "silent once")      /* the first request to any of those that do so */          \
     X(CUT_LATER, "cut after 3 events") /* streams only; a continuation goes well */
 enum fire_fault {
 #define X(id, name) FAULT_##id,
@@ -48,6 +49,8 @@ void fire_server_free(struct fire_server *s);
 
 /* How it answers from now on. */
 void fire_fault_set(struct fire_endpoint *e, enum fire_fault f);
+/* Who is silent once has not been so yet. */
+void fire_server_hush(struct fire_server *s);
 
 /* All of the text that a good answer has; a stream that is cut later breaks off inside it. */
 struct slice fire_text(void);

@@ -69,7 +69,6 @@ static struct gw_provider *copy_provider(struct fire *f, const struct gw_provide
     p->upstream = to;
     p->credential = NULL;
     p->fields = SLICE("User-Agent: weir\r\nAccept-Encoding: identity\r\n");
-    p->gated &= !p->engine; /* no process has to be up */
     for (unsigned i = 0; i < TIMEOUTS_N; i++)
         p->timeouts.ns[i] = PATIENT_NS;
     for (unsigned i = TIMEOUT_HEAD; i <= TIMEOUT_BETWEEN_TOKENS; i++)
@@ -90,6 +89,21 @@ static void redirect(struct fire *f, const struct fire_alias *a, struct gw_model
         m->targets[i].provider =
             copy_provider(f, from[i].provider, f->endpoint[a->endpoint[i]].upstream, silent_ns);
     }
+}
+
+const struct gw_provider *fire_configured(const struct fire *f, const struct gw_provider *p)
+{
+    const struct gw_provider *list = f->snapshot->provider_list;
+    size_t i = 0;
+    while (list[i].engine != p->engine || !slice_eq(list[i].name, p->name))
+        i++;
+    return &list[i];
+}
+
+int64_t fire_silence_ns(const struct gw_provider *p)
+{
+    int64_t head = p->timeouts.ns[TIMEOUT_HEAD], first = p->timeouts.ns[TIMEOUT_FIRST_TOKEN];
+    return head > 0 && first > 0 ? MIN_OF(head, first) : MAX_OF(head, first);
 }
 
 /* ---- aliases */
@@ -154,6 +168,24 @@ static void add_tight(struct fire *f, const struct gw_model *m, const struct lim
     }
 }
 
+/* The alias with its hedges and a budget of its own for them. Who is silent is not waited for long,
+ * whatever the configuration says: that is looked at apart. */
+static void add_hedge(struct fire *f, struct fire_alias *a, const struct gw_model *was,
+                      struct strmap *map)
+{
+    struct slice name = named(f, FIRE_HEDGE, was->name);
+    struct gw_model *m = copy_of(f, a->silent, sizeof *m);
+    m->targets = copy_of(f, was->targets, was->targets_n * sizeof *was->targets);
+    redirect(f, a, m, was->targets, SILENT_NS);
+    for (size_t i = 0; i < m->targets_n; i++)
+        m->targets[i].provider->timeouts.ns[TIMEOUT_HEAD] = SILENT_NS;
+    m->hedge_after_ns = MIN_OF(was->hedge_after_ns, FIRE_HEDGE_NS);
+    m->live = mem_must(model_live_get(name, was->strategy == ROUTE_PREFIX));
+    add_model(map, name, m);
+    a->hedge = m;
+    a->hedge_after_ns = was->hedge_after_ns;
+}
+
 /* The alias as requests see it here, and its forms for special purposes. */
 static void add_alias(struct fire *f, struct fire_alias *a, struct strmap *map)
 {
@@ -172,6 +204,8 @@ static void add_alias(struct fire *f, struct fire_alias *a, struct strmap *map)
     loosen(&silent->scope);
     add_model(map, m->name, m);
     add_model(map, named(f, FIRE_SILENT, m->name), silent);
+    if (was.hedge_after_ns != 0)
+        add_hedge(f, a, &was, map);
     add_tight(f, m, &a->set, map);
     for (size_t i = 0; i < m->targets_n; i++) {
         struct slice one = named(f, FIRE_ONE, m->targets[i].label);
@@ -190,7 +224,7 @@ static void add_aliases(struct fire *f)
 {
     struct strmap map;
     must(strmap_init(&map, &f->snapshot->arena,
-                     (2 + LIMIT_KINDS_N) * f->aliases_n + f->endpoints_n + 1));
+                     (3 + LIMIT_KINDS_N) * f->aliases_n + f->endpoints_n + 1));
     for (size_t i = 0; i < f->aliases_n; i++)
         add_alias(f, &f->alias[i], &map);
     f->snapshot->models = map;
@@ -369,6 +403,20 @@ static bool start_gateway(struct fire *f, struct buf *errors)
     return f->gateway != NULL && f->door != NULL && f->fetcher != NULL;
 }
 
+/* Local engines take requests as if their processes were up. */
+static void open_engines(struct fire *f)
+{
+    const struct config *c = f->loaded.config;
+    for (size_t i = 0; i < c->engines_n; i++) {
+        const struct config_engine *e = &c->engines[i];
+        for (size_t p = 0; p < f->snapshot->providers_n; p++) {
+            const struct gw_provider *its = &f->snapshot->provider_list[p];
+            if (its->engine && slice_eq(its->name, e->name))
+                gate_set_state(its->gate, GATE_OPEN, e->slots, e->queue);
+        }
+    }
+}
+
 /* Nobody can be reached but the fault server, whatever is asked for. */
 static bool cut_off(struct fire *f)
 {
@@ -403,7 +451,8 @@ bool fire_open(struct fire *f, const struct service_options *options, struct buf
     buf_init(&f->answer.body, BODY_BYTES);
     if (!loaded_read(&f->loaded, options, errors))
         return false;
-    f->limits = limit_registry_new(16);
+    /* each limit of a key's users is fired with a user of its own */
+    f->limits = limit_registry_new(LIMIT_KINDS_N * (f->loaded.config->keys_n + 1));
     const struct builder_links links = {
         .limits = f->limits, .data_dir = f->loaded.data_dir[0] ? f->loaded.data_dir : NULL};
     f->builder = f->limits != NULL ? builder_new(&links) : NULL;
@@ -425,6 +474,7 @@ bool fire_open(struct fire *f, const struct service_options *options, struct buf
         buf_lit(errors, "out of memory\n");
         return false;
     }
+    open_engines(f);
     add_aliases(f);
     list_keys(f);
     hurry(f);

@@ -317,6 +317,7 @@ static void build_provider(struct build *b, const struct config_provider *c, str
     p->client_key = slice_is(c->api_key, "client");
     b->snapshot->wants_client_key |= p->client_key;
     p->gated = c->max_inflight > 0 || c->adaptive_inflight;
+    p->probe_by_completion = c->probe_with == CONFIG_PROBE_COMPLETION;
     p->self_hosted = c->cost_per_hour >= 0 || config_is_self_hosted(c->type);
     p->governance = config_governance(c);
     p->models = copy_list(b, &c->models);

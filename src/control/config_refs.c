@@ -4,6 +4,7 @@
 #include "config_policy.h"
 #include "config_route.h"
 #include "config_syntax.h"
+#include "llm/smallest.h"
 
 static const struct config_provider_type *type_find(const struct config_options *o,
                                                     struct slice name)
@@ -152,6 +153,21 @@ static void check_api_keys(struct config_reader *r, const struct config_provider
         check_unique_list(r, &p->api_keys, "api_keys");
 }
 
+/* Completions that nobody could be asked for, or never. */
+static void check_probe(struct config_reader *r, const struct config_provider *p)
+{
+    const struct llm_provider *row = llm_provider_find(p->type);
+    const char *why = r->c->health.probe_ns == 0 && !reader_is_bad(r, &r->c->health.probe_ns)
+                          ? "`health.probe` is 0"
+                      : slice_is(p->api_key, "client") ? "the credential is the client's"
+                      : row != NULL && llm_smallest_wire(row) == NULL
+                          ? "its answers are jobs that take their time"
+                          : NULL;
+    if (p->probe_with == CONFIG_PROBE_COMPLETION && why != NULL)
+        diag_error(&r->diag, reader_where(r, &p->probe_with),
+                   "`probe_with`: `completion` can never apply: %s", why);
+}
+
 static void check_provider(struct config_reader *r, struct config_provider *p)
 {
     p->type_pos = reader_where(r, &p->type);
@@ -161,6 +177,7 @@ static void check_provider(struct config_reader *r, struct config_provider *p)
     check_plain(r, p);
     check_headers(r, &p->headers);
     check_client_cert(r, &p->client_cert, &p->client_key);
+    check_probe(r, p);
     check_timeouts(r, &p->timeouts, effective_total(r->c, &p->timeouts));
     if (p->models.n > 0)
         check_unique_list(r, &p->models, "models");

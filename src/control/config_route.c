@@ -59,7 +59,8 @@ const struct config_section config_retry_section = {
 static const struct config_row health_rows[] = {
     HEALTH_SETTINGS(HEALTH_ROW){
         ROW("probe", ROW_DURATION, config_health, probe_ns), .max = DAY, .fallback = "10s",
-        .help = "Time between probes of a target; never a paid call. `0`: there are none."},
+        .help = "Time between probes of a target; never a paid call, unless its provider says "
+                "`probe_with: completion`. `0`: there are none."},
 };
 const struct config_section config_health_section = {
     .title = "health",

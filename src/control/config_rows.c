@@ -264,6 +264,7 @@ static const struct config_section entra = {
     .help = "Client credentials of an application registered with Microsoft Entra.",
 };
 
+static const char *const probe_words[] = {"models", "completion", NULL};
 static const struct config_row provider_rows[] = {
     {ROW("type", ROW_TEXT, config_provider, type), .flags = ROW_REQUIRED,
      .help = "What speaks at the other end.", .example = "openai"},
@@ -325,6 +326,13 @@ static const struct config_row provider_rows[] = {
     {ROW("queue", ROW_INT, config_provider, queue), .max = 1000000, .fallback = "64",
      .help = "Requests that may wait for a place. Only with `max_inflight` or "
              "`adaptive_inflight`."},
+    {ROW("probe_with", ROW_WORD, config_provider, probe_with), .words = probe_words,
+     .fallback = "models",
+     .help = "What `health.probe` asks it: `models`, its list of models, which is free; or "
+             "`completion`: **a completion that it charges for**, the smallest there is, of each "
+             "of its models that an alias has. For those that have no free call (Bedrock, "
+             "SageMaker, Vertex, Entra), or whose models fail one by one.",
+     .example = "completion"},
     {ROW("cost_per_hour", ROW_MONEY, config_provider, cost_per_hour), .max = CONFIG_MONEY_MAX,
      .flags = ROW_OPTIONAL,
      .help = "Dollars that an hour of one replica's hardware costs; divided among the requests by "

@@ -420,6 +420,7 @@ static void put_metrics(struct buf *out, void *ctx)
         metric_put_sample(out, MS_CERT_DAYS, s->config->admin_listen,
                           (double)tls_cert_days_left(s->config->admin_tls.cert.p));
     health_watch_metrics(out, s->health, s->snapshot, net_now(&s->loop));
+    probes_metrics(out, s->probes);
     supervisor_metrics(out, s->supervisor);
     books_metrics(out, s->books);
     if (s->reading != NULL)

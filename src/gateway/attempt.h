@@ -66,7 +66,15 @@ struct attempt {
     int64_t content_events, last_content_ns;
     int64_t first_token_limit_ns; /* the adapted one; 0: the configured */
     int64_t started_ns, sent_ns, head_ns, first_content_ns, last_data_ns, ended_ns;
+    int64_t out_ns; /* of a job that is asked for again, else 0: attempt_out_ns() */
 };
+
+/* When its request began to go out on a connection; 0: none was made. From `sent_ns` on, when it
+ * had its place, it is the target that is waited for, be it for a connection. */
+static inline int64_t attempt_out_ns(const struct attempt *a)
+{
+    return a->out_ns != 0 ? a->out_ns : a->lease.sent_ns;
+}
 
 /* Begins a try at `t` with what has been reserved for it, which it takes over: makes the request
  * and asks for a place at the gate. GW_OK: it is x->attempt now; else why it cannot be. Where the

@@ -107,7 +107,7 @@ static void put_attempt(struct explain_record *e, const struct exchange *x, cons
         .overlong = a->overlong,
         .key = numbered ? (uint8_t)MIN_OF(a->key - p->keys + 1, (ptrdiff_t)UINT8_MAX) : 0,
         .start_us = since_us(x, a->started_ns),
-        .sent_us = since_us(x, a->sent_ns),
+        .sent_us = since_us(x, attempt_out_ns(a)),
         .first_us = since_us(x, a->first_content_ns),
         .end_us = since_us(x, a->ended_ns)};
 }

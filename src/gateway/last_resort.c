@@ -22,7 +22,8 @@ static bool all_failed(const struct exchange *x)
     bool tried =
         gw_error_outcome(e) != OUTCOME_REFUSED && gw_error_outcome(e) != OUTCOME_CLIENT_GONE;
     return tried || e == GW_NO_TARGET || e == GW_QUEUE_FULL || e == GW_QUEUE_TIMEOUT ||
-           e == GW_ENGINE_FAILED || e == GW_UPSTREAM_AUTH || e == GW_UPSTREAM_BILLING;
+           e == GW_ENGINE_FAILED || e == GW_EXHAUSTED || e == GW_UPSTREAM_AUTH ||
+           e == GW_UPSTREAM_BILLING;
 }
 
 /* Does the text satisfy what the request says of the answer's form? Schemas are not checked here:

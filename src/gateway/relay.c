@@ -664,6 +664,7 @@ static bool end_translated(struct attempt *a, struct slice body)
 static void follow(struct attempt *a)
 {
     a->moves++;
+    a->out_ns = attempt_out_ns(a);
     a->request.method = HTTP_GET;
     a->request.has_body = false;
     a->request.body_parts = 0;
@@ -795,6 +796,7 @@ static void on_fail(struct net_lease *l, enum net_fail why, const char *detail)
         [NET_FAIL_PROXY] = GW_UPSTREAM_PROXY,   [NET_FAIL_TLS] = GW_UPSTREAM_TLS,
         [NET_FAIL_RESET] = GW_UPSTREAM_RESET,   [NET_FAIL_BAD_ANSWER] = GW_UPSTREAM_BAD_ANSWER,
         [NET_FAIL_TRUNCATED] = GW_UPSTREAM_CUT, [NET_FAIL_MEMORY] = GW_NO_MEMORY,
+        [NET_FAIL_EXHAUSTED] = GW_EXHAUSTED,
     };
     struct attempt *a = attempt_of(l);
     const struct exchange *x = a->exchange;

@@ -222,8 +222,8 @@ static void put_error_fields(struct exchange *x, struct buf *b)
         buf_lit(b, "x-should-retry: false\r\n"); /* it has been retried here */
     buf_slice(b, x->retry_fields);
     bool wait_helps = x->error == GW_QUEUE_FULL || x->error == GW_QUEUE_TIMEOUT ||
-                      x->error == GW_BODY_MEMORY || x->error == GW_SHUTTING_DOWN ||
-                      x->error == GW_LEDGER_FULL;
+                      x->error == GW_BODY_MEMORY || x->error == GW_EXHAUSTED ||
+                      x->error == GW_SHUTTING_DOWN || x->error == GW_LEDGER_FULL;
     if (wait_helps) {
         buf_lit(b, "Retry-After: ");
         buf_i64(b, retry_after_s(x));

@@ -59,7 +59,7 @@ static void put_attempt(struct json_writer *w, const struct exchange *x, const s
         jw_field_i64(w, "status", a->status);
     jw_field_bool(w, "reused", a->reused);
     put_known(w, "start_us", since_us(x, a->started_ns));
-    put_known(w, "sent_us", since_us(x, a->sent_ns));
+    put_known(w, "sent_us", since_us(x, attempt_out_ns(a)));
     put_known(w, "head_us", since_us(x, a->head_ns));
     put_known(w, "first_us", since_us(x, a->first_content_ns));
     put_known(w, "end_us", since_us(x, a->ended_ns));

@@ -175,6 +175,14 @@ static enum gw_error no_such_model(struct attempt *a)
     return GW_MODEL_NOT_FOUND;
 }
 
+struct slice translate_target(struct arena *a, const struct gw_provider *p, struct slice path)
+{
+    const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
+    return arena_printf(a, SLICE_FMT SLICE_FMT "%s%s" SLICE_FMT, SLICE_ARG(p->base_path),
+                        SLICE_ARG(path), mark, *mark != '\0' ? "api-version=" : "",
+                        SLICE_ARG(p->api_version));
+}
+
 /* Where the operation is found at the provider. */
 static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
 {
@@ -190,10 +198,7 @@ static enum gw_error find_target(struct attempt *a, const struct llm_wire *wire)
         return has ? GW_NO_MEMORY : no_operation(a, op);
     if (request_path_leaves(path))
         return no_such_model(a);
-    const char *mark = p->api_version.n == 0 ? "" : slice_find(path, '?') < 0 ? "?" : "&";
-    a->request.target = arena_printf(
-        &x->arena, SLICE_FMT SLICE_FMT "%s%s" SLICE_FMT, SLICE_ARG(p->base_path), SLICE_ARG(path),
-        mark, *mark != '\0' ? "api-version=" : "", SLICE_ARG(p->api_version));
+    a->request.target = translate_target(&x->arena, p, path);
     return a->request.target.p != NULL ? GW_OK : GW_NO_MEMORY;
 }
 

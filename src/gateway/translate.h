@@ -8,6 +8,7 @@
 
 struct attempt;
 struct exchange;
+struct gw_provider;
 struct gw_target;
 
 /* What of the answer the client has been told, for the case that it is cut (rescue.h). */
@@ -42,6 +43,10 @@ const struct llm_wire *translate_wire(const struct llm_dialect *d, const struct 
 
 /* The whole request as x->chat, read once for all who ask. */
 enum gw_error translate_read_chat(struct exchange *x);
+
+/* The whole target for a path of the wire's: the provider's base path before it, the version that
+ * it wants behind. .p NULL: no memory. */
+struct slice translate_target(struct arena *a, const struct gw_provider *p, struct slice path);
 
 /* Makes the attempt's request: body and target. Where client and provider speak OpenAI's chat there
  * is no translation (a->translation is NULL). GW_UNSUPPORTED: x->message and x->param say what the

@@ -1,5 +1,8 @@
 /* Opening a connection: name, addresses in turn with a head start each (RFC 8305 "Happy Eyeballs"),
  * egress proxy, TLS. */
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "pool.h"
@@ -16,7 +19,7 @@ struct upstream_dial {
     struct list tries; /* sockets that are being connected */
     struct upstream_conn *winner;
     struct timer timer; /* next try, or next look whether the authorities are loaded */
-    int error;          /* of the last try */
+    bool lacked;        /* a try failed for want of something of our own */
 };
 
 static void try_next(struct upstream_dial *d);
@@ -112,13 +115,21 @@ static void on_socket(struct upstream_dial *d, struct upstream_conn *uc)
         dial_done(d);
 }
 
-static void try_failed(struct upstream_dial *d, int err)
+/* Is it not the other side that failed, but this one that has no descriptor or port left? Where an
+ * address of IPv6 cannot be reached that looks like a port that is not to be had. */
+static bool is_own_lack(int err, int family)
 {
-    d->error = err;
+    return err == UV_EMFILE || err == UV_ENFILE || err == UV_ENOBUFS || err == UV_ENOMEM ||
+           (err == UV_EADDRNOTAVAIL && family == AF_INET);
+}
+
+static void try_failed(struct upstream_dial *d, int err, int family)
+{
+    d->lacked |= is_own_lack(err, family);
     if (d->next < d->addrs.n)
         try_next(d);
     else if (list_empty(&d->tries))
-        dial_fail(d, NET_FAIL_CONNECT, uv_strerror(err));
+        dial_fail(d, d->lacked ? NET_FAIL_EXHAUSTED : NET_FAIL_CONNECT, uv_strerror(err));
 }
 
 static void on_connect(uv_connect_t *req, int status)
@@ -134,7 +145,7 @@ static void on_connect(uv_connect_t *req, int status)
     }
     uc->dial = NULL;
     upstream_conn_close(uc);
-    try_failed(d, status);
+    try_failed(d, status, AF_UNSPEC);
 }
 
 static struct upstream_conn *new_try(struct upstream_dial *d, int family)
@@ -172,7 +183,7 @@ static void try_next(struct upstream_dial *d)
     a.port = c->proxy_host.n > 0 ? c->proxy_port : c->port;
     struct upstream_conn *uc = net_addr_sockaddr(&a, &ss) > 0 ? new_try(d, a.family) : NULL;
     if (uc == NULL) {
-        try_failed(d, UV_ENOMEM);
+        try_failed(d, UV_ENOMEM, a.family);
         return;
     }
     if (d->next < d->addrs.n && !net_timer_set(loop, &d->timer, net_now(loop) + HEAD_START_NS))
@@ -184,7 +195,7 @@ static void try_next(struct upstream_dial *d)
         return;
     uc->dial = NULL;
     upstream_conn_close(uc);
-    try_failed(d, err);
+    try_failed(d, err, a.family);
 }
 
 static void on_timer(struct timer *t)
@@ -196,11 +207,20 @@ static void on_timer(struct timer *t)
         try_next(d);
 }
 
+/* Asking for a name takes one, and its errors do not tell that there was none. */
+static bool has_descriptor(void)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static void on_resolved(struct dns_query *q, const struct dns_addrs *addrs, const char *error)
 {
     struct upstream_dial *d = container_of(q, struct upstream_dial, query);
     if (addrs == NULL) {
-        dial_fail(d, NET_FAIL_DNS, error);
+        dial_fail(d, has_descriptor() ? NET_FAIL_DNS : NET_FAIL_EXHAUSTED, error);
         return;
     }
     d->addrs = *addrs;

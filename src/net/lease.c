@@ -126,6 +126,8 @@ void lease_send(struct net_lease *l, struct upstream_conn *uc)
     uc->left = 0;
     uc->interim = 0;
     uc->chunked = (struct http1_chunked){0};
+    if (l->sent_ns == 0)
+        l->sent_ns = net_now(l->loop);
     ASSERT(l->request->body_parts <= LEASE_BODY_PARTS_MAX);
     put_head(head, l);
     bool joined = !l->request->streamed && l->request->body_bytes <= CONN_JOIN_MAX;

@@ -142,6 +142,67 @@ class Good(FireCase):
                           "output_tokens_per_minute 5000", "budget_week $5", "budget_month $9"):
                 self.assertIn(f"limit: {scope}: {limit} ok", out)
 
+    def test_end_users(self):
+        out = self.fire(
+            PROVIDERS, "models: {chat: {targets: [openai/gpt-4o-mini]}}\n",
+            "plans: {all: {limits: {requests_per_minute: 7}}, "
+            "few: {user_limits: {concurrency: 2, tokens_per_minute: 5000, budget: {day: 1}}}}\n"
+            "users: {plan: all}\n",
+            keys(a="", b="", c="plan: few", d="user: joe"))
+        for line in ("key a: requests_per_minute 7 ok: number 8 of a minute is refused",
+                     "key c: concurrency 2 ok: number 3 at a time is refused",
+                     "key c: tokens_per_minute 5000 ok: a request when they are used up is refused",
+                     "key c: budget_day $1 ok: a request when it is used up is refused",
+                     "key d: requests_per_minute 7 ok: number 8 of a minute is refused"):
+            self.assertIn(f"limit: users of {line}\n", out)
+        self.assertEqual(out.count("limit: "), 5, out)  # b is as a
+
+    def test_end_users_of_issued_keys(self):
+        out = self.fire(PROVIDERS, "models: {chat: {targets: [house/a]}}\n"
+                        "plans: {p: {limits: {requests_per_minute: 30}}}\nusers: {plan: p}\n")
+        self.assertIn("limit: users: requests_per_minute 30 ok: number 31 of a minute is refused\n",
+                      out)
+
+    def test_hedges(self):
+        told = self.rows(
+            OPEN, "models:\n"
+            "  ab: {targets: [house/a], fallback: [openai/b], hedge: {after: p95, budget: 5%}}\n"
+            "  any: {strategy: round_robin, targets: [house/a, openai/b, openai/c],\n"
+            "        hedge: {after: 20s, budget: 100%}}\n")
+        rows = [r for r in told["fired"] if r["kind"] == "hedge"]
+        self.assertEqual(rows[0], {
+            "kind": "hedge", "subject": "ab", "what": "after p95, budget 5%", "result": "ok",
+            "detail": "while house/a is silent openai/b answers, the next request is beyond the "
+                      "budget"})
+        self.assertEqual(rows[1]["what"], "after 20000 ms, budget 100%")
+        self.assertRegex(rows[1]["detail"], "^while [a-z/]+ is silent [a-z/]+ answers$")
+
+    def test_queues(self):
+        (self.home / "m.gguf").write_bytes(harness.gguf())
+        out = self.fire(
+            OPEN.replace('/v1"}', '/v1", max_inflight: 3, queue: 2}'),
+            f"  last: {{type: openai, api_key: {KEY}, max_inflight: 1, queue: 0}}\n"
+            f"  adapts: {{type: openai, api_key: {KEY}, adaptive_inflight: true}}\n"
+            f"engines: {{small: {{model: {self.home}/m.gguf, slots: 2, queue: 1}}}}\n"
+            "models: {a: {targets: [house/x]}, b: {targets: [last/x], fallback: [openai/y]}, "
+            "c: {targets: [adapts/x]}}\n")
+        for line in (
+                "provider house: max_inflight 3, queue 2 ok: number 4 at a time waits and gets its "
+                "turn, number 6 is refused with 503",
+                "provider last: max_inflight 1, queue 0 ok: number 2 at a time goes to openai/y in "
+                "b",
+                "engine small: slots 2, queue 1 ok: number 3 at a time waits and gets its turn, "
+                "number 4 is refused with 503"):
+            self.assertIn(f"queue: {line}\n", out)
+        self.assertRegex(out, r"queue: provider adapts: adaptive_inflight \d+, queue 64 ok: ")
+
+    def test_queue_and_fallback(self):
+        """Who may not wait any more goes on; a key that goes first in the queue changes nothing."""
+        out = self.fire(PROVIDERS.replace('/v1"}', '/v1", max_inflight: 50, queue: 200}'), CHAT % "",
+                        keys(k="priority: high"))
+        self.assertIn("queue: provider house: max_inflight 50, queue 200 ok: number 51 at a time "
+                      "waits and gets its turn, number 251 goes to openai/gpt-4o-mini\n", out)
+
     def test_keys_with_the_same_limits_are_fired_once(self):
         out = self.fire(PROVIDERS, CHAT % "",
                         keys(**{f"k{i}": "limits: {concurrency: 2}" for i in range(9)}))
@@ -209,6 +270,65 @@ class Wrong(FireCase):
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("limit: key k: input_tokens_per_minute 1 FAILED: no request gets in at all: "
                       "400 limit_too_small", lines[0])
+
+    def test_users_without_names(self):
+        lines = self.failed(PROVIDERS, "models: {chat: {targets: [house/a]}}\n",
+                            keys(k="may_set: [], user_limits: {requests_per_minute: 3, "
+                                   "concurrency: 2, tokens_per_minute: 5000}"))
+        for line, what in zip(lines, ("requests_per_minute 3 FAILED: number 4 of a minute",
+                                      "tokens_per_minute 5000 FAILED: a request when they are used "
+                                      "up", "concurrency 2 FAILED: number 3 at a time")):
+            self.assertEqual(line, f"limit: users of key k: {what} is let in: the key has no "
+                                   "`user`, and no `user` in `may_set`")
+        self.assertEqual(len(lines), 3, lines)
+
+    def test_users_without_keys(self):
+        lines = self.failed(OPEN, "models: {chat: {targets: [house/a]}}\n"
+                            "plans: {p: {limits: {concurrency: 3}}}\nusers: {plan: p}\n")
+        self.assertEqual(lines, ["limit: users: FAILED: requests have no keys, and users are those "
+                                 "of a key"])
+
+    def test_hedges_that_never_come(self):
+        def hedge(more, *text, head=OPEN):
+            lines = self.failed(head, "models: {m: {targets: [house/a, openai/b], hedge: "
+                                "{%s}}}\n" % more, *text)
+            line = [line for line in lines if line.startswith("hedge: ")]
+            self.assertEqual(len(line), 1, lines)
+            return line[0]
+
+        late = OPEN.replace('/v1"}', '/v1", timeouts: {first_token: 5s}}')
+        self.assertEqual(hedge("after: 5s", head=late),
+                         "hedge: m: after 5000 ms, budget 5% FAILED: by its `timeouts` house/a is "
+                         "given up after 5000 ms")
+        self.assertIn("nobody is asked beside it: `retry.attempts` is 1",
+                      hedge("after: p95", "retry: {attempts: 1}\n"))
+        self.assertIn("only one of its targets can be asked",
+                      hedge("after: p95", keys(k="providers: [house]"), head=PROVIDERS))
+
+    def test_hedge_that_would_have_to_wait(self):
+        lines = self.failed(OPEN.replace('/v1"}', '/v1", max_inflight: 1}'),
+                            "models: {m: {targets: [house/a, house/b], hedge: {after: p95}}}\n")
+        self.assertEqual(lines, ["hedge: m: after p95, budget 5% FAILED: house/a is silent, and "
+                                 "nobody is asked beside it: house takes one request at a time, "
+                                 "and a hedge never waits"])
+
+    def test_no_queue_and_no_other(self):
+        lines = self.failed(OPEN.replace('/v1"}', '/v1", max_inflight: 2, queue: 0}'),
+                            "models: {m: {targets: [house/a, house/b]}}\n")
+        self.assertEqual(len(lines), 1, lines)
+        self.assertIn("queue: provider house: max_inflight 2, queue 0 FAILED: number 3 at a time is "
+                      "refused: it may not wait, and m has no other target: 503 queue_full", lines[0])
+
+    def test_queues_that_are_not_fired(self):
+        told = self.rows(OPEN.replace('/v1"}', '/v1", max_inflight: 2, queue: 5000}'),
+                         f"  x: {{type: openai, api_key: {KEY}, max_inflight: 2}}\n"
+                         "models: {m: {targets: [house/a]}}\n")
+        self.assertEqual([(r["subject"], r["what"], r["result"], r["detail"])
+                          for r in told["fired"] if r["kind"] == "queue"],
+                         [("provider house", "max_inflight 2, queue 5000", "not fired",
+                           "more than 1000 may wait"),
+                          ("provider x", "max_inflight 2, queue 64", "not fired",
+                           "no alias that answers has a target there")])
 
     def test_what_is_not_fired(self):
         out = self.fire(PROVIDERS.replace("providers:", f"providers:\n  r: {{type: replicate, "

@@ -33,6 +33,7 @@ TEST(order_and_attempts)
     struct world *w = world_new(NULL);
     struct buf out;
     buf_init(&out, 65536);
+    w->up[ALPHA]->begins = LEASE_CONNECT;
     struct net_stream *s = ask(w, "three", 0);
     call_fail(call_last_open(w->loop), NET_FAIL_CONNECT, "");
     answer_json(call_last_open(w->loop), 503, SLICE("{\"error\":{\"message\":\"no\"}}"));
@@ -50,7 +51,7 @@ TEST(order_and_attempts)
     CHECK(has(told, "\"candidates\":[{\"target\":\"alpha/m0\",\"place\":1,\"reason\":\"ok\","
                     "\"state\":\"well\",\"score\":0},{\"target\":\"beta/m1\",\"place\":2,"));
     CHECK(has(told, "\"attempts\":[{\"target\":\"alpha/m0\",\"outcome\":\"upstream_connect\","
-                    "\"start_us\":0,\"sent_us\":0,\"end_us\":0},{\"target\":\"beta/m1\","
+                    "\"start_us\":0,\"end_us\":0},{\"target\":\"beta/m1\","
                     "\"outcome\":\"upstream_error\",\"status\":503,\"start_us\":0,\"sent_us\":0,"
                     "\"end_us\":0},{\"target\":\"gamma/m2\",\"outcome\":\"ok\",\"status\":200,"
                     "\"start_us\":0,\"sent_us\":0,\"end_us\":5000}]"));

@@ -118,6 +118,8 @@ void call_phase(struct call *c, enum lease_phase phase)
     ASSERT(c->lease != NULL && phase < LEASE_BODY);
     c->lease->phase = phase;
     c->lease->phase_since_ns = net_now(c->loop);
+    if (phase >= LEASE_WRITE && c->lease->sent_ns == 0)
+        c->lease->sent_ns = net_now(c->loop);
     c->written = phase == LEASE_HEAD;
 }
 
@@ -235,6 +237,7 @@ void net_lease_start(struct net_lease *l, struct net_loop *loop, struct upstream
     *l = (struct net_lease){.magic = LEASE_MAGIC,
                             .phase = u->begins,
                             .phase_since_ns = net_now(loop),
+                            .sent_ns = u->begins >= LEASE_WRITE ? net_now(loop) : 0,
                             .loop = loop,
                             .upstream = u,
                             .ops = ops,

@@ -16,8 +16,8 @@ import threading
 import time
 import unittest
 
-from harness import (CHAT, Case, Stream, Weir, ask, basic, chat, chat_body, connect, cpu_seconds, late, read_all,
-                     status_of, threads, until)
+from harness import (CHAT, Case, Stream, Weir, ask, basic, chat, chat_body, connect, cpu_seconds, late, permitted,
+                     read_all, status_of, threads, until)
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -203,6 +203,21 @@ class Descriptors(Case):
                 self.assertTrue(stream.rest().endswith("data: [DONE]\n\n"))
             until("it serves as before", lambda: served(weir.port))
             self.assertEqual(weir.reload()[0], 0)
+
+    @unittest.skipUnless(permitted("unshare", "-rn", "ip", "link", "set", "lo", "up"), "no network namespaces here")
+    def test_no_port_left(self):
+        """In a world of one port, which Weir itself listens at, no connection can be made: that is no target's
+        fault, and no reason to leave it alone."""
+        shell = 'ip link set lo up && echo "$0 $0" >/proc/sys/net/ipv4/ip_local_port_range && exec "$@"'
+        config = ("listen: ['127.0.0.1:40000', 'unix:{dir}/w.sock']\nauth: none\nhealth: {failures: 2}\n"
+                  "providers: {up: {type: vllm, url: 'http://127.0.0.1:9/v1'}}\nmodels: {chat: {targets: [up/m]}}\n")
+        with Weir(config, wrap=["unshare", "-rn", "sh", "-c", shell, "40000"]) as weir:
+            for _ in range(4):
+                answer = chat(weir.folder / "w.sock", "chat")
+                self.error_code(answer, 503, "overloaded")
+                self.assertEqual(answer.headers["retry-after"], "1")
+            told = ask(weir.data / "admin.sock", path="/admin/v1/targets").json()["targets"][0]
+            self.assertEqual((told["state"], told["window_failures"]), ("well", 0))
 
     def test_given_back(self):
         """As many open descriptors after a day's work as before it, but for a few of databases, which are

@@ -2,10 +2,14 @@
 them: drain, enable, reset."""
 
 import json
+import subprocess
+import threading
 import time
 
-from explain_cases import ExplainCase
-from harness import CHAT, Weir, ask, basic, chat, chat_body, late, until
+import harness
+from explain_cases import ERRORS, ExplainCase
+from harness import (CHAT, Server, Weir, ask, basic, chat, chat_body, completion, late, read_request, send_json,
+                     until)
 
 TARGETS = "/admin/v1/targets"
 
@@ -138,9 +142,10 @@ class Hand(TargetCase):
             self.assertEqual(ask(weir.data / "admin.sock", "GET", f"{TARGETS}/a/one/drain").status, 405)
 
 
-class Probes(TargetCase):
-    HEALTH = "health: {failures: 2, ejection: 1s, max_ejection: 2s, slow_start: 0, probe: %s}\n"
+HEALTH = "health: {failures: 2, ejection: 1s, max_ejection: 2s, slow_start: 0, probe: %s}\n"
 
+
+class Probes(TargetCase):
     def eject(self, weir, a):
         """Both targets of `a` are ejected."""
         a.says = 500
@@ -151,7 +156,7 @@ class Probes(TargetCase):
         self.log.clear()
 
     def weir(self, providers, interval, each=""):
-        return super().weir(providers, self.HEALTH % interval + """models:
+        return super().weir(providers, HEALTH % interval + """models:
   one: {targets: [a/one, b/two]}
   two: {targets: [a/two, b/two]}
 """, each, kind="openai-compatible")  # of own ones those that are well are probed, too
@@ -223,6 +228,166 @@ class Probes(TargetCase):
             self.act(weir, "b/two", "drain")
             until("a drain is told", lambda: weir.said("health.changed", "`b/two`: from well to drained: operator"))
             self.assertEqual(weir.metric('weir_targets_unwell{model="one"}'), 2)
+
+
+class Paid(TargetCase):
+    """`probe_with: completion`, which is asked of each target, in its provider's wire."""
+    CLAUDE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "max_tokens",
+              "stop_sequence": None, "content": [{"type": "text", "text": "H"}],
+              "usage": {"input_tokens": 8, "output_tokens": 1}}
+
+    def weir(self, kind="openai", base="/v1", answer=None, health="", key=", api_key: secret", env=None):
+        """`a`, whose two models have nobody behind them but `b`. It keeps what it was asked that no client has
+        asked; `self.says(model)` is what comes of that."""
+        self.asked, self.says = [], lambda model: 500
+
+        def serve(sock, peer):
+            buffered = b""
+            while True:
+                request, buffered = read_request(sock, buffered, peer)
+                if request is None:
+                    return
+                body = request.json() if request.body else {}
+                if b"Hi" in request.body:
+                    self.asked.append((time.monotonic(), request, body))
+                status = self.says(body.get("model"))
+                good = answer or completion(body.get("model", "up"))
+                send_json(sock, good if status == 200 else {"error": {"message": "no", "type": "t", "code": "c"}},
+                          {200: "200 OK", **ERRORS}[status])
+
+        a, (b,) = Server(serve), self.providers("b")
+        self.addCleanup(a.close)
+        return Weir("listen: 127.0.0.1:{port}\nworkers: 2\n" + (health or HEALTH % "500ms") + f"""providers:
+  a: {{type: {kind}, url: "http://127.0.0.1:{a.port}{base}"{key}, probe_with: completion}}
+  b: {{type: openai-compatible, url: "http://127.0.0.1:{b.port}/v1"}}
+models:
+  one: {{targets: [a/one, b/two]}}
+  two: {{targets: [a/two, b/two]}}
+""", env=env)
+
+    def eject(self, weir, model):
+        for _ in range(2):
+            self.good(chat(weir.port, model))
+        until("it is ejected", lambda: self.state(weir, f"a/{model}")[0] != "well")
+
+    def test_target_by_target(self):
+        """Only who is not well is asked, for one token, and a good answer is as good as a client's."""
+        with self.weir() as weir:
+            time.sleep(1.5)
+            self.assertEqual(self.asked, [])  # all is well
+            self.eject(weir, "one")
+            until("it is asked", lambda: self.asked)
+            _, request, body = self.asked[0]
+            self.assertEqual((request.method, request.path, request.headers["authorization"]),
+                             ("POST", "/v1/chat/completions", "Bearer secret"))
+            self.assertEqual(body, {"model": "one", "messages": [{"role": "user", "content": "Hi"}],
+                                    "max_completion_tokens": 1})
+            until("a failed one keeps it out", lambda: self.state(weir, "a/one") == ("ejected", "probe_failed"))
+            self.assertEqual(self.state(weir, "a/two"), ("well", "none"))
+            self.says = lambda model: 200 if model == "one" else 500
+            until("a good one brings it back", lambda: self.state(weir, "a/one")[0] == "well")
+            n = len(self.asked)
+            time.sleep(1.5)
+            self.assertLessEqual(len(self.asked), n + 1)  # one may have been under way
+            self.assertEqual({body["model"] for *_, body in self.asked}, {"one"})
+            self.good(chat(weir.port, "one"))
+            told = [e["text"] for e in weir.said("health.probe", "`a/one`")]
+            self.assertRegex(told[0], r"^`a/one`: fails, HTTP 500, \d+ ms$")
+            self.assertRegex(told[-1], r"^`a/one`: answers, HTTP 200, \d+ ms, 3 tokens in, 2 out$")
+            self.assertEqual(weir.metric("weir_probe_completions_total"), len(self.asked))
+            good = sum("answers" in text for text in told)
+            self.assertEqual(weir.metric("weir_probe_tokens_total"), 5 * good)
+
+    def test_before_the_time_is_over(self):
+        """What clients' requests have ejected for long is back at once, with a slow start."""
+        health = "health: {failures: 2, ejection: 5m, slow_start: 30s, probe: 500ms}\n"
+        with self.weir(health=health) as weir:
+            self.eject(weir, "one")
+            self.assertEqual(self.state(weir, "a/one"), ("ejected", "failures_in_a_row"))
+            until("it is asked", lambda: self.asked)
+            self.assertEqual(self.state(weir, "a/one"), ("ejected", "failures_in_a_row"))
+            self.says = lambda model: 200
+            until("it is back", lambda: self.state(weir, "a/one")[0] == "warming", 5)
+
+    def test_anthropic(self):
+        with self.weir(kind="anthropic", answer=self.CLAUDE) as weir:
+            self.eject(weir, "one")
+            self.says = lambda model: 200
+            until("it is back", lambda: self.state(weir, "a/one")[0] == "well")
+            _, request, body = self.asked[-1]
+            self.assertEqual((request.path, request.headers["x-api-key"], request.headers["anthropic-version"]),
+                             ("/v1/messages", "secret", "2023-06-01"))
+            self.assertEqual(body, {"model": "one", "max_tokens": 1, "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]})
+            until("it is told", lambda: weir.said("health.probe", "8 tokens in, 1 out"))
+
+    def test_price(self):
+        with self.weir(health=HEALTH % "500ms" + "prices: {a/one: {input: 2, output: 10}}\n") as weir:
+            self.eject(weir, "one")
+            self.says = lambda model: 200
+            until("it is told", lambda: weir.said("health.probe", "3 tokens in, 2 out, $0.000026"))
+
+    def test_no_answer(self):
+        """A page with status 200 is none; a 4xx says that somebody is there, not that the model answers."""
+        with self.weir(answer={"welcome": "to the portal"}) as weir:
+            self.eject(weir, "one")
+            self.says = lambda model: 200
+            until("it is told", lambda: weir.said("health.probe", "`a/one`: fails, HTTP 200"))
+            until("it stays out", lambda: self.state(weir, "a/one") == ("ejected", "probe_failed"))
+            self.says = lambda model: 401
+            until("it is told", lambda: weir.said("health.probe", "`a/one`: is there, HTTP 401"))
+            until("the failed probe counts no more", lambda: self.state(weir, "a/one")[0] == "well")
+            self.says = lambda model: 500
+            self.eject(weir, "two")
+            self.says = lambda model: 429
+            until("it is told", lambda: weir.said("health.probe", "`a/two`: no news, HTTP 429"))
+            until("its time is over", lambda: self.state(weir, "a/two")[0] == "half_open")
+
+    def test_wires(self):
+        """Each provider's least, where its wire wants it, also of those that have no free call."""
+        for kind, base, path, least in (
+                ("openai-responses", "/v1", "/v1/responses", {"max_output_tokens": 16}),
+                ("cohere", "/v2", "/v2/chat", {"max_tokens": 1}),
+                ("mistral", "/v1", "/v1/chat/completions", {"max_tokens": 1}),
+                ("bedrock, region: eu-west-1", "", "/model/one/converse", {"inferenceConfig": {"maxTokens": 1}})):
+            with self.subTest(kind), self.weir(kind=kind, base=base) as weir:
+                self.eject(weir, "one")
+                until("it is told", lambda: weir.said("health.probe", "`a/one`: fails, HTTP 500"))
+                _, request, body = self.asked[-1]
+                self.assertEqual((request.path, body | least), (path, body))
+
+    def test_signed(self):
+        """A credential that is no fixed header."""
+        env = {"AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+        with self.weir(kind="bedrock, region: eu-west-1", base="", key="", env=env) as weir:
+            self.eject(weir, "one")
+            until("it is told", lambda: weir.said("health.probe", "`a/one`: fails, HTTP 500"))
+            self.assertRegex(self.asked[-1][1].headers["authorization"],
+                             "^AWS4-HMAC-SHA256 Credential=AKIDTEST/.*, Signature=[0-9a-f]{64}$")
+
+    def test_while_it_is_asked(self):
+        """Weir reloads and stops while one is under way."""
+        with self.weir() as weir:
+            self.eject(weir, "one")
+            go = threading.Event()
+            self.addCleanup(go.set)
+            self.says = lambda model: 500 if go.wait(60) else 500
+            n = len(self.asked)
+            until("one is under way", lambda: len(self.asked) > n)
+            self.assertEqual(weir.reload()[0], 0)
+
+    def test_never(self):
+        for line, why in (('{type: openai, api_key: client, probe_with: completion}', "the credential is the client's"),
+                          ('{type: replicate, api_key: x, probe_with: completion}', "its answers are jobs"),
+                          ('{type: openai, api_key: x, probe_with: completion}}\nhealth: {probe: 0',
+                           "`health.probe` is 0"),
+                          ('{type: openai, api_key: x, probe_with: prayer}', "prayer")):
+            with self.subTest(line):
+                file = self.folder() / "weir.yaml"
+                file.write_text(f"listen: 127.0.0.1:1\nproviders: {{a: {line}}}\n")
+                done = subprocess.run([harness.WEIR, "check", file], capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 1, done)
+                self.assertIn(why, done.stderr)
 
 
 class Command(TargetCase):

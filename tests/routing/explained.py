@@ -19,7 +19,7 @@ TAG = "x-client-request-id"
 REMEMBERED = 512
 # Nothing of a request is sent then.
 NOT_THERE = {"upstream_dns", "upstream_connect", "upstream_tls", "timeout_connect", "timeout_tls",
-             "engine_unavailable", "queue_full", "queue_timeout", "unsupported_parameter"}
+             "engine_unavailable", "queue_full", "queue_timeout", "unsupported_parameter", "overloaded"}
 BRIEF_US = 20000  # a hedge that is called off so soon may not have been read
 
 _numbers = itertools.count(1)
@@ -62,6 +62,11 @@ class Admin:
             if time.monotonic() > end:
                 return None
             time.sleep(0.002)
+
+    def targets(self):
+        """What is known of each target's health."""
+        told = ask(self.path, "GET", "/admin/v1/targets", keep=self.conn).json()
+        return {t["target"]: t for t in told["targets"]}
 
     def close(self):
         self.conn.close()
@@ -122,6 +127,8 @@ def of_each(told):
     for attempt in told["attempts"]:
         if "status" in attempt and attempt["outcome"] in NOT_THERE:
             yield f"{attempt['target']} was not there to say {attempt['status']}"
+        if "sent_us" in attempt and attempt["outcome"] in NOT_THERE:
+            yield f"nothing was sent to {attempt['target']}, which was not there"
         times = [attempt[name] for name in ("start_us", "sent_us", "end_us") if name in attempt]
         if times != sorted(times):
             yield f"times of {attempt}"

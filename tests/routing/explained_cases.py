@@ -71,7 +71,7 @@ class Comparison(unittest.TestCase):
         """Another error, another status, times that run backwards, and an unknown id."""
         for told in (self.changed(0, outcome="upstream_reset"), self.changed(1, status=500),
                      self.changed(1, outcome="upstream_auth"), self.changed(0, status=200),
-                     self.changed(2, start_us=5000)):
+                     self.changed(2, start_us=5000), self.changed(0, sent_us=10)):
             with self.subTest(told=told["attempts"]):
                 self.assertTrue(self.found(told))
         self.assertTrue(differences(None, []))

@@ -4,7 +4,10 @@ event. The faults that a wire can have are those of tests/ops/dialect_fault_case
 connections, names and certificates, are of no wire."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import os
+import resource
 import socket
 import threading
 import time
@@ -481,6 +484,101 @@ class AllFail(Routed):
                 with self.subTest(client=cell.client_name, stream=cell.stream):
                     self.assertNotEqual(line["reason"], "complete", line)
             self.assertEqual(weir.metric('weir_last_resort_total{model="chat"}'), len(self.cells))
+
+
+# ---------------------------------------------------------------- no descriptors left
+
+class NoDescriptors(Routed):
+    """What Weir itself has not got is no target's fault. `far` is a target that no connection leads to."""
+    far = f"far/{ROWS['openai'].model}--good"
+
+    def setUp(self):
+        self.good = self.closing(Provider({"good": play_good}))
+        self.other = self.closing(Provider({"good": play_good}))
+        self.authority = f"http://127.0.0.1:{self.other.port}"
+
+    @contextlib.contextmanager
+    def exhausted(self, targets, more=""):
+        """A gateway that has no descriptors left but the one that a client's connection takes, and its admin
+        API. What the ledger needs it has from one request on, when its row is written, a second later."""
+        config = (self.good.config() + "workers: 1\nhealth: {failures: 3}\n" + more +
+                  f"models: {{chat: {{targets: ['{targets}']}}}}\n").replace(
+            "providers:\n", f"providers:\n  far: {{type: openai-compatible, url: '{self.authority}/openai/v1', "
+            f"api_key: {KEY}}}\n")
+        with Weir(config) as weir:
+            admin = explained.Admin(weir)
+            self.addCleanup(admin.close)
+            admin.targets()
+            self.assertEqual(CLIENTS["openai"].ask(weir.port, GOOD, False).status, 200)
+            until("nothing is opened or closed", lambda: self.limit(weir) == (time.sleep(1.5), self.limit(weir))[1])
+            self.hard = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)[1]
+            resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (self.limit(weir), self.hard))
+            yield weir, admin
+
+    @staticmethod
+    def limit(weir):
+        used = {int(n) for n in os.listdir(f"/proc/{weir.pid}/fd")}
+        return [n for n in range(max(used) + 3) if n not in used][1]
+
+    def give_back(self, weir):
+        resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (self.hard, self.hard))
+
+    def judge_none(self, cell, reply):
+        need(reply.status == 503 and not reply.cut, f"want 503, got {reply}")
+        error = cell.client.form.read_error(reply.json())
+        judge_kind(cell, error)
+        need(reply.headers.get("retry-after") == "1", reply.headers)
+
+    def play(self, weir, admin, cells, judge, outcomes):
+        """One after another: there is one connection at a time."""
+        played = []
+        for cell in cells:
+            one = ask(weir.port, cell, judge)
+            if one.reply is not None:
+                one.told = admin.explain(one.reply.headers["x-weir-request-id"])
+            played.append(one)
+        self.judge_all(played, outcomes)
+        return played
+
+    def well(self, admin, *labels):
+        targets = admin.targets()
+        for label in labels:
+            t = targets[label]
+            self.assertEqual((t["state"], t["window_failures"], t["failures_in_a_row"]), ("well", 0, 0), t)
+
+    cells = [Cell(client, FIRST, stream, "good", "chat") for client in CLIENTS for stream in (JSON, STREAM)]
+
+    def test_alone(self):
+        """An honest error in each dialect; afterwards all is as it was."""
+        with self.exhausted(self.far) as (weir, admin):
+            played = self.play(weir, admin, self.cells, self.judge_none, lambda _: [{"overloaded"}])
+            self.assertEqual(self.other.calls, [])
+            self.well(admin, self.far)
+            self.give_back(weir)
+            reasons = [line["reason"] for line in weir.last_access(len(played) + 1)]
+            self.assertEqual(reasons, ["complete"] + len(played) * ["overloaded"])
+            for cell in self.cells:
+                reply = cell.client.ask(weir.port, cell.model, cell.stream)
+                self.assertEqual(reply.status, 200, reply)
+            self.well(admin, self.far)
+
+    def test_kept_connection(self):
+        """Another target that has a connection answers, and nobody is taken for sick."""
+        with self.exhausted(f"{self.far}', '{GOOD}") as (weir, admin):
+            self.play(weir, admin, self.cells, judge_second, lambda _: [{"overloaded"}, {"ok"}])
+            self.assertEqual(self.other.calls, [])
+            self.well(admin, self.far, GOOD)
+
+    def test_name(self):
+        """A name that cannot be asked for without a descriptor is not thereby unknown."""
+        names = self.closing(faulty.NameServer())
+        self.authority = f"http://good.weir.test:{self.other.port}"
+        with self.exhausted(self.far, f"egress: {{resolvers: ['127.0.0.1:{names.port}']}}\n") as (weir, admin):
+            self.play(weir, admin, self.cells, self.judge_none, lambda _: [{"overloaded"}])
+            self.well(admin, self.far)
+            self.give_back(weir)
+            cell = self.cells[0]
+            until("the name is found", lambda: cell.client.ask(weir.port, "chat", False).status == 200, 5)
 
 
 # ---------------------------------------------------------------- clients that leave, bodies too large

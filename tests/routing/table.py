@@ -62,8 +62,10 @@ ROWS = (
      "client-half-close-is-gone client-half-close-answered",
      "Clients.test_half_close"),
     (31, "an engine dies", "next target; started again later", "life_cases", "Others.test_dead_engine"),
-    (33, "no descriptors left", "recovers",
-     "limit_cases.Descriptors.test_none_left limit_cases.Descriptors.test_given_back", ""),
+    (33, "no descriptors or ports left", "503, or another target that has a connection; no target is blamed; recovers",
+     "limit_cases.Descriptors.test_none_left limit_cases.Descriptors.test_given_back "
+     "limit_cases.Descriptors.test_no_port_left",
+     "NoDescriptors.test_alone NoDescriptors.test_kept_connection NoDescriptors.test_name"),
     (34, "all upstreams fail or are slow", "at most 1.2 requests for each; shed by class", "",
      "Retries.test_amplification Overload.test_overload Clients.test_full"),
     (35, "all upstreams are ejected", "they are asked all the same", "", "Breaker.test_panic"),

@@ -116,12 +116,12 @@ static const struct {
     {"providers", "providers: {a: {type: vllm, ", "}}",
      "type api_key api_keys headers models drop_unsupported refuse_unsupported timeouts sni "
      "ca_file "
-     "client_cert client_key replicas cost_per_hour governance "
+     "client_cert client_key replicas cost_per_hour governance probe_with "
      "proxy" CLOUD_KEYS},
     {"providers", "providers: {a: {type: bare, cost_per_hour: 1, ", "}}",
      "type url api_key api_keys headers models drop_unsupported refuse_unsupported timeouts "
      "sni ca_file "
-     "client_cert client_key cost_per_hour governance proxy" CLOUD_KEYS},
+     "client_cert client_key cost_per_hour governance probe_with proxy" CLOUD_KEYS},
     {"engines", "engines: {a: {", "}}", "binary args timeouts cost_per_hour"},
     {"engines", "engines: {a: {model: x, ", "}}", "model"},
     {"retry", "retry: {", "}", ""},

@@ -226,6 +226,9 @@ struct config_cloud {
     struct slice body; /* sagemaker: what the container takes, "openai" or "tgi" */
 };
 
+/* What a probe asks: something free, or a completion that is paid for. */
+enum config_probe { CONFIG_PROBE_MODELS, CONFIG_PROBE_COMPLETION };
+
 struct config_provider {
     struct config_pos pos, type_pos, url_pos;
     struct slice name, type, url;
@@ -241,7 +244,8 @@ struct config_provider {
     int64_t max_connections;                              /* process-wide; 0: no cap */
     int64_t max_inflight; /* requests at once, process-wide; 0: no cap */
     bool adaptive_inflight;
-    int64_t queue;         /* requests that may wait for a place; 0 without max_inflight */
+    int64_t queue; /* requests that may wait for a place; 0 without max_inflight */
+    enum config_probe probe_with;
     int64_t cost_per_hour; /* of one replica, in nano-dollars; -1: it is paid by use */
     int64_t replicas;      /* 1 or more where cost_per_hour is given, else -1 */
     struct config_governance governance;

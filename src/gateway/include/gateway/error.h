@@ -54,6 +54,8 @@
     X(BODY_MEMORY, 503, T_SERVER, "overloaded", NO,                                                \
       "The gateway holds as many request bodies as it may. Try again shortly.")                    \
     X(TOO_MANY_OPEN, 503, T_SERVER, "overloaded", NO, "The gateway has too much to do.")           \
+    X(EXHAUSTED, 503, T_SERVER, "overloaded", YES,                                                 \
+      "The gateway can open no more connections at the moment. Try again shortly.")                \
     X(SHUTTING_DOWN, 503, T_SERVER, "shutting_down", NO, "The gateway is shutting down.")          \
     X(QUEUE_FULL, 503, T_SERVER, "queue_full", YES, "Too many requests wait for this model.")      \
     X(QUEUE_TIMEOUT, 503, T_SERVER, "queue_timeout", YES,                                          \

@@ -55,7 +55,8 @@ struct gw_provider {
     bool gated;                /* requests have to pass the gate */
     bool self_hosted;          /* paid whether it is used or not */
     bool engine;
-    bool client_key; /* the client's own credential goes upstream */
+    bool client_key;          /* the client's own credential goes upstream */
+    bool probe_by_completion; /* which costs something, rather than by its list of models */
     struct slice base_path;
     struct slice op_target[LLM_OPS_N]; /* base path and the operation's */
     struct slice fields; /* complete lines for every request; in the snapshot's secret box */

@@ -61,6 +61,7 @@ enum lease_phase {
     X(RESET, "reset", "the upstream closed the connection without an answer")                      \
     X(BAD_ANSWER, "bad_answer", "the upstream's answer is not valid HTTP")                         \
     X(TRUNCATED, "truncated", "the upstream's answer was cut off")                                 \
+    X(EXHAUSTED, "exhausted", "no descriptor or port is left for a connection")                    \
     X(MEMORY, "memory", "out of memory")
 enum net_fail {
 #define X(id, name, text) NET_FAIL_##id,
@@ -117,6 +118,7 @@ struct net_lease {
     struct list waiting;
     struct permit_waiter permit;
     uint64_t ticket;
+    int64_t sent_ns; /* when it began to go out on a connection; 0: it has not */
     bool resent, reused, paused;
     bool body_sent; /* from on_head on, for all to read: nothing of the request is left to write */
 };

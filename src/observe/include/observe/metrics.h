@@ -185,6 +185,10 @@ enum metric_label {
       "Targets of the alias, fallbacks too, that are ejected, half-open, resting or drained")      \
     X(EJECTIONS, "weir_ejections_total", COUNTER, NONE,                                            \
       "Times a target or credential was ejected")                                                  \
+    X(PROBE_COMPLETIONS, "weir_probe_completions_total", COUNTER, NONE,                            \
+      "Completions that probes have asked for (`probe_with: completion`)")                         \
+    X(PROBE_TOKENS, "weir_probe_tokens_total", COUNTER, NONE,                                      \
+      "Tokens that these used, in and out together, as their providers say")                       \
     X(ENGINE_UP, "weir_engine_up", GAUGE, ENGINE, "1 while the engine answers requests")           \
     X(ENGINE_RESTARTS, "weir_engine_restarts_total", COUNTER, ENGINE,                              \
       "Starts of the engine after its first")                                                      \
