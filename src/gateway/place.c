@@ -136,6 +136,7 @@ static enum gw_error queue_up(struct attempt *a)
     a->places_n = 1;
     if (find_places(a))
         return GW_OK;
+    bool waits = false;
     for (unsigned i = 0; i < a->places_n; i++) {
         struct place *p = &a->places[i];
         introduce(p, a->places_n);
@@ -145,12 +146,13 @@ static enum gw_error queue_up(struct attempt *a)
             return GW_OK;
         }
         p->waits = r == PERMIT_WAITING;
-        a->queued |= p->waits;
+        waits |= p->waits;
     }
-    if (!a->queued) {
+    if (!waits) {
         count_shed(a);
         return GW_QUEUE_FULL;
     }
+    a->queued = true;
     metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, 1);
     return GW_OK;
 }
