@@ -79,7 +79,6 @@ struct gateway {
     _Atomic int64_t wall_offset_ns; /* steady wall time less the loops' clock */
     struct meter *meter;
     struct retry_budget retries; /* of requests that name a target themselves */
-    uv_barrier_t ready;
 };
 
 /* A free exchange of the worker, or NULL: no memory or too many. */

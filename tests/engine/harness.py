@@ -8,11 +8,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(os.path.dirname(HERE), "shared"))
+
+from stuck import describe  # noqa: E402
 FAKE = os.path.join(HERE, "fake_engine.py")
 
 
@@ -176,6 +180,7 @@ class Driver:
         return self
 
     def __exit__(self, kind, error, trace):
+        stuck = ""
         try:
             self.process.stdin.close()
         except BrokenPipeError:
@@ -183,6 +188,7 @@ class Driver:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
+            stuck = describe(self.process.pid)
             self.kill()
         for thread in self.threads:
             thread.join(10)
@@ -190,6 +196,7 @@ class Driver:
         self.process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if kind is None:
+            assert not stuck, f"the driver does not end within 20 s; {stuck}"
             assert self.process.returncode in (0, -signal.SIGKILL), \
                 f"the driver ended with {self.process.returncode}: {self.noise}"
             assert not self.noise, f"the driver or a shim said: {self.noise}"
