@@ -112,6 +112,8 @@ static void put_attempt(struct explain_record *e, const struct exchange *x, cons
         .end_us = since_us(x, a->ended_ns)};
 }
 
+/* All records are more than a core's cache holds. What one like this one needs of the next is asked
+ * for at the end: it comes while the next request is under way. */
 void explain_note(struct exchange *x, const char *reason, unsigned status)
 {
     struct explain_ring *r = x->worker->explain;
@@ -131,6 +133,10 @@ void explain_note(struct exchange *x, const char *reason, unsigned status)
     e->reason = reason;
     e->status = (uint16_t)status;
     e->stream = x->request.stream;
+    const struct explain_record *next = &r->record[r->written % EXPLAIN_RECORDS];
+    FETCH(next, (size_t)((const char *)&e->candidate[e->shown] - (const char *)e), true);
+    FETCH(next->attempt, e->attempts_n * sizeof *e->attempt, true);
+    FETCH(next->text, e->text_n, true);
     pthread_mutex_unlock(&r->lock);
 }
 

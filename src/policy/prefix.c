@@ -235,8 +235,8 @@ void prefix_match(const struct prefix_table *t, const struct prefix_chain *c, co
     memset(ret_share, 0, n * sizeof *ret_share);
     if (c->n == 0)
         return;
-    for (unsigned k = 0; k < c->n; k++) /* in a function of its own gcc takes it for nothing */
-        __builtin_prefetch(set_of(t, c->hash[k]));
+    for (unsigned k = 0; k < c->n; k++)
+        FETCH(set_of(t, c->hash[k]), sizeof(struct set), false);
     look(t, &v);
     struct reading r = find(t, &v, c->hash[0]);
     uint64_t given = n < PREFIX_TARGETS ? (UINT64_C(1) << n) - 1 : UINT64_MAX;

@@ -31,6 +31,14 @@ NORETURN void assert_failed(const char *expr, const char *file, int line);
 /* Long-lived structures start with `uint32_t magic`; public functions check whom they hold. */
 #define CHECK_MAGIC(ptr, value) ASSERT((ptr) && (ptr)->magic == (value))
 
+/* Asks for the cache lines of `n` bytes, to read or to write them soon. No function, since gcc
+ * holds one that does nothing else to do nothing, and leaves the call out. */
+#define FETCH(ptr, n, to_write)                                                                    \
+    do {                                                                                           \
+        for (size_t fetch_at_ = 0; fetch_at_ < (n); fetch_at_ += 64)                               \
+            __builtin_prefetch((const char *)(ptr) + fetch_at_, (to_write));                       \
+    } while (0)
+
 /* Moves a pointer out of `var`, which becomes NULL: ownership goes to the receiver. */
 #define TAKE(var)                                                                                  \
     ({                                                                                             \
