@@ -199,8 +199,10 @@ bool place_granted(struct attempt *a, const struct gate *gate)
         return false;
     p->waits = false;
     bool good = gate_state(gate) != GATE_FAILED && route_waits_for(a, p->target);
-    if (!good && waits_elsewhere(a, p))
+    if (!good && waits_elsewhere(a, p)) {
+        exchange_rearm(a->exchange);
         return false;
+    }
     go_to(a, p->target);
     return true;
 }

@@ -316,6 +316,46 @@ TEST(reserved_anew)
     }
 }
 
+static void house_waits_less(struct gw_snapshot *s)
+{
+    with_keys(s);
+    snapshot_provider(s, HOUSE)->timeouts.ns[TIMEOUT_QUEUE] = 20 * S;
+}
+
+/* The longest limit of the queues in which it still stands. */
+TEST(how_long_one_waits_in_two)
+{
+    enum { BOTH, SHED, FAILED, FATES_N };
+    for (int fate = 0; fate < FATES_N; fate++) {
+        struct world *w = world_new(house_waits_less);
+        struct net_stream *high = NULL;
+        check_note("fate %d", fate);
+        gate_set_limits(w->house, 1, 2);
+        gate_set_state(w->tiny, GATE_OPEN, 1, 1);
+        CHECK(permits_try(&w->house->permits) && permits_try(&w->tiny->permits));
+        struct net_stream *s = ask_as(w, LOW, "house-tiny", 0);
+        if (fate == SHED)
+            high = ask_as(w, HIGH, "tiny", 0);
+        else if (fate == FAILED)
+            gate_set_state(w->tiny, GATE_FAILED, 1, 1);
+        loop_turn(w->loop);
+        loop_advance(w->loop, (fate == BOTH ? 60 : 20) * S - 1);
+        CHECK_EQ_I64(s->state, CLIENT_OPEN);
+        loop_advance(w->loop, 1);
+        check_error(s, GW_QUEUE_TIMEOUT);
+        permits_give(&w->house->permits);
+        permits_give(&w->tiny->permits);
+        loop_turn(w->loop);
+        if (high != NULL)
+            serve_one(w);
+        client_free(s);
+        if (high != NULL)
+            client_free(high);
+        world_end(w);
+    }
+    check_note("%s", "");
+}
+
 /* Who leaves, leaves both. */
 TEST(leaving_two_queues)
 {
