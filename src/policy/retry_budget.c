@@ -90,6 +90,7 @@ bool retry_budget_take(struct retry_budget *b, int64_t now_ns, unsigned percent,
 }
 
 #define ONE_HEDGE 100u
+#define FEW       1000u /* hundredths: a share of ten hedges */
 
 void hedge_budget_fill(struct hedge_budget *b, int64_t now_ns, unsigned percent)
 {
@@ -107,7 +108,7 @@ bool hedge_budget_take(struct hedge_budget *b, int64_t now_ns, unsigned percent)
         atomic_store_explicit(&b->saved, 0, memory_order_relaxed);
         return true;
     }
-    bool few = first_ones(&b->recent, second_of(now_ns)) * percent < 10 * 100;
+    bool few = first_ones(&b->recent, second_of(now_ns)) * percent < FEW;
     if (!few || !atomic_compare_exchange_strong(&b->saved, &saved, 0))
         return false;
     retry_budget_note(&b->recent, now_ns);
