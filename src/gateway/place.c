@@ -23,7 +23,7 @@ static void post(struct permit_waiter *w, uint32_t kind)
                               .generation = x->generation,
                               .ptr = gate_ref(p->target->provider->gate)};
     if (!net_loop_post(&x->worker->loop, msg))
-        NEVER("a mailbox holds the end of the wait of every attempt");
+        NEVER("a mailbox holds the end of every wait, and as much again");
 }
 
 static void post_grant(struct permit_waiter *w)
@@ -69,6 +69,12 @@ static void introduce(struct place *p, unsigned queues)
                                        .deadline_ns = until < INT64_MAX ? until : 0,
                                        .grant = post_grant,
                                        .shed = post_shed};
+}
+
+static void note_waits(struct place *p, bool waits)
+{
+    p->attempt->exchange->worker->waits_n += (int)waits - (int)p->waits;
+    p->waits = waits;
 }
 
 static void count_shed(const struct attempt *a)
@@ -140,12 +146,14 @@ static enum gw_error queue_up(struct attempt *a)
     for (unsigned i = 0; i < a->places_n; i++) {
         struct place *p = &a->places[i];
         introduce(p, a->places_n);
-        enum permit_result r = permits_take(&p->target->provider->gate->permits, &p->waiter);
+        enum permit_result r = x->worker->waits_n < WAITS_MAX
+                                   ? permits_take(&p->target->provider->gate->permits, &p->waiter)
+                                   : PERMIT_REFUSED;
         if (r == PERMIT_TAKEN) {
             go_to(a, p->target);
             return GW_OK;
         }
-        p->waits = r == PERMIT_WAITING;
+        note_waits(p, r == PERMIT_WAITING);
         waits |= p->waits;
     }
     if (!waits) {
@@ -197,7 +205,7 @@ bool place_granted(struct attempt *a, const struct gate *gate)
     struct place *p = waiting_at(a, gate);
     if (p == NULL)
         return false;
-    p->waits = false;
+    note_waits(p, false);
     bool good = gate_state(gate) != GATE_FAILED && route_waits_for(a, p->target);
     if (!good && waits_elsewhere(a, p)) {
         exchange_rearm(a->exchange);
@@ -213,7 +221,7 @@ void place_shed(struct attempt *a, const struct gate *gate)
     if (p == NULL)
         return;
     bool late = wait_until(a, p->target->provider) <= net_now(&a->exchange->worker->loop);
-    p->waits = false;
+    note_waits(p, false);
     if (waits_elsewhere(a, p))
         return;
     if (!late)
@@ -228,7 +236,7 @@ void place_leave_queues(struct attempt *a)
         struct place *p = &a->places[i];
         if (p->waits) /* a grant on its way finds nobody */
             permits_leave(&p->target->provider->gate->permits, &p->waiter);
-        p->waits = false;
+        note_waits(p, false);
     }
     if (a->queued)
         metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);

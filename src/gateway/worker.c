@@ -9,10 +9,9 @@
 #include "meter.h"
 #include "place.h"
 
-#define MAILBOX_SIZE 65536u
-#define OUT_BYTES    ((size_t)16 << 20)
-#define LINE_BYTES   ((size_t)65536)
-#define EVENT_BYTES  ((size_t)64 << 20)
+#define OUT_BYTES   ((size_t)16 << 20)
+#define LINE_BYTES  ((size_t)65536)
+#define EVENT_BYTES ((size_t)64 << 20)
 
 struct snapshot_use *snapshot_use_ref(struct snapshot_use *u)
 {

@@ -18,6 +18,10 @@
 #define GW_MSG_STOP     (NET_MSG_FREE + 3)
 #define GW_MSG_SHED     (NET_MSG_FREE + 4) /* no place at a gate: it is not waited for any more */
 
+/* Of its mailbox, which has to hold the end of every wait. */
+#define WAITS_MAX    32768
+#define MAILBOX_SIZE (2u * WAITS_MAX)
+
 /* Exchanges are made in pages and reused, so that late messages find them. */
 #define SLOT_PAGE  64u
 #define SLOT_PAGES 4096u
@@ -43,6 +47,7 @@ struct worker {
     struct list free_slots;
     struct list open; /* exchanges */
     int64_t open_n;
+    int64_t waits_n; /* places in queues: each ends with a message */
     struct json_parser *json;
     struct json_parser *json_aside; /* for texts inside what `json` holds */
     struct buf out;                 /* what the running callback relays to a client */

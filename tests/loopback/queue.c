@@ -356,6 +356,21 @@ TEST(how_long_one_waits_in_two)
     check_note("%s", "");
 }
 
+/* The mailbox has to hold the end of every wait. */
+TEST(as_many_as_the_mailbox_can_tell)
+{
+    struct net_stream *first, *s;
+    struct world *w = busy_world(2, &first);
+    w->worker->waits_n = WAITS_MAX;
+    s = ask_as(w, NORMAL, "house", 0);
+    check_error(s, GW_QUEUE_FULL);
+    client_free(s);
+    w->worker->waits_n = 0;
+    serve_one(w);
+    client_free(first);
+    world_end(w);
+}
+
 /* Who leaves, leaves both. */
 TEST(leaving_two_queues)
 {

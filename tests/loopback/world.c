@@ -429,6 +429,7 @@ void world_check_rest(struct world *w)
     check_gate(w->house);
     check_gate(w->tiny);
     check_limits(w);
+    CHECK_EQ_I64(w->worker->waits_n, 0);
     CHECK_EQ_I64(world_gauge("llm_inflight"), 0);
     CHECK_EQ_I64(world_gauge("llm_queue_depth"), 0);
 }
