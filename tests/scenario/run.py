@@ -26,6 +26,7 @@ sys.path.insert(0, str(HERE))
 
 from harness import client_steps, mock, mock_steps, scenario  # noqa: E402
 from harness.script import ScriptError  # noqa: E402
+from harness.weir import TERM_AGAIN  # noqa: E402
 
 TAIL = 40
 
@@ -161,6 +162,9 @@ def report(name, outcome, verbose):
     mark = "ok  " if outcome["passed"] else "FAIL"
     print(f"{mark} {outcome['seconds']:6.2f} s  {name}")
     if outcome["passed"] and not verbose:
+        for line in outcome["journal"]:
+            if TERM_AGAIN in line:
+                print(f"  note: {line}")
         return
     for who, where, message in outcome["failures"]:
         print(f"  {who}: {where}\n      {message}")
