@@ -227,20 +227,15 @@ int64_t attempt_hedge_at(const struct exchange *x)
     return after > 0 ? a->sent_ns + after : INT64_MAX;
 }
 
-/* It waits for nobody's place, and takes none away. */
-static bool take_free_place(const struct gw_provider *p)
-{
-    return !p->gated || (gate_state(p->gate) != GATE_FAILED && permits_try(&p->gate->permits));
-}
-
-/* The second attempt, or NULL; what could not be tried is left to whoever comes after the first. */
+/* The second attempt, or NULL: it waits for nobody's place. What could not be tried is left to
+ * whoever comes after the first. */
 static struct attempt *begin_second(struct exchange *x)
 {
     struct attempt *first = x->attempt;
     unsigned next = x->route.next, made = x->attempts_n;
     struct limit_hold hold;
     const struct gw_target *t = route_next(x);
-    bool placed = t != NULL && take_free_place(t->provider);
+    bool placed = t != NULL && place_take_free(t->provider);
     enum gw_error e = placed ? admit_reserve(x, t, &hold) : GW_HEDGED;
     if (e == GW_OK)
         e = attempt_start(x, t, &hold);

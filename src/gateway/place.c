@@ -83,10 +83,8 @@ static void count_shed(const struct attempt *a)
     metric_add(x->worker->metrics, MM_SHED, x->metric_id, a->places[0].waiter.class, 1);
 }
 
-/* Has it a place right now? Then it is taken. */
-static bool take_free(const struct gw_target *t)
+bool place_take_free(const struct gw_provider *p)
 {
-    const struct gw_provider *p = t->provider;
     return !p->gated || (gate_state(p->gate) != GATE_FAILED && permits_try(&p->gate->permits));
 }
 
@@ -100,10 +98,24 @@ static bool stands_at(const struct attempt *a, const struct gw_provider *p)
     return false;
 }
 
+static void leave_queues(struct attempt *a)
+{
+    const struct exchange *x = a->exchange;
+    for (unsigned i = 0; i < a->places_n; i++) {
+        struct place *p = &a->places[i];
+        if (p->waits) /* a grant on its way finds nobody */
+            permits_leave(&p->target->provider->gate->permits, &p->waiter);
+        note_waits(p, false);
+    }
+    if (a->queued)
+        metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
+    a->queued = false;
+}
+
 /* It goes there, where a place has been taken. */
 static void go_to(struct attempt *a, const struct gw_target *t)
 {
-    place_leave_queues(a);
+    leave_queues(a);
     a->exchange->route.waited = 0;
     a->holds_place = t->provider->gated;
     if (t != &a->exchange->route.list[a->target_index])
@@ -119,7 +131,7 @@ static bool find_places(struct attempt *a)
         if (!route_waits_for(a, t))
             continue;
         if (!stands_at(a, t->provider)) {
-            if (take_free(t)) {
+            if (place_take_free(t->provider)) {
                 go_to(a, t);
                 return true;
             }
@@ -229,24 +241,10 @@ void place_shed(struct attempt *a, const struct gate *gate)
     attempt_end(a, late ? GW_QUEUE_TIMEOUT : GW_QUEUE_FULL);
 }
 
-void place_leave_queues(struct attempt *a)
-{
-    const struct exchange *x = a->exchange;
-    for (unsigned i = 0; i < a->places_n; i++) {
-        struct place *p = &a->places[i];
-        if (p->waits) /* a grant on its way finds nobody */
-            permits_leave(&p->target->provider->gate->permits, &p->waiter);
-        note_waits(p, false);
-    }
-    if (a->queued)
-        metric_add(x->worker->metrics, MM_QUEUED, x->metric_id, 0, -1);
-    a->queued = false;
-}
-
 void place_leave(struct attempt *a)
 {
     struct permits *p = a->holds_place ? &a->target.provider->gate->permits : NULL;
-    place_leave_queues(a);
+    leave_queues(a);
     if (p != NULL && a->sent)
         permits_give_held(p, a->sent_ns, a->ended_ns);
     else if (p != NULL)

@@ -15,6 +15,8 @@
  * GW_OK: it has one (place_held) or waits; GW_QUEUE_FULL: in no queue was room for it;
  * GW_ENGINE_FAILED; GW_NO_MEMORY. */
 enum gw_error place_take(struct attempt *a);
+/* Takes a place there if one is free, or none is needed: without waiting. */
+NODISCARD bool place_take_free(const struct gw_provider *p);
 /* Has it a place, or needs none? */
 bool place_held(const struct attempt *a);
 /* A place of `gate` has come. False: it is not waited for any more, and goes back. */
@@ -22,9 +24,7 @@ NODISCARD bool place_granted(struct attempt *a, const struct gate *gate);
 /* The place in the queue of `gate` is lost: to somebody of a higher class, or because its time is
  * up. `a` is over if it was the only one that was left. */
 void place_shed(struct attempt *a, const struct gate *gate);
-/* Leaves the queues: it waits no more. */
-void place_leave_queues(struct attempt *a);
-/* The same, and gives back what it has. */
+/* Leaves the queues, and gives back what it has. */
 void place_leave(struct attempt *a);
 /* Until when it may wait, on the loop's clock; INT64_MAX: for ever. */
 int64_t place_deadline(const struct attempt *a);

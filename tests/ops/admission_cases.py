@@ -24,12 +24,8 @@ class Metered(Upstream):
         super().__init__()
 
     def _serve(self, sock, peer):
-        from harness import completion, read_request
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        from harness import completion, requests_of
+        for request in requests_of(sock, peer):
             self.requests.append(request)
             self.held.wait(30)
             answer = completion(request.json().get("model", "up"))

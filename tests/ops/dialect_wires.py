@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from canon import dumps
 from features import WEATHER, asking
 from formats import anthropic, google, openai, responses
-from harness import Server, late, read_request, read_all
+from harness import Server, late, requests_of, read_all
 from strict import Bad, check, text
 from wires import KEY, WIRES, Wire
 
@@ -272,11 +272,7 @@ class Provider(Server):
         super().__init__(self._serve)
 
     def _serve(self, sock, peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        for request in requests_of(sock, peer):
             call = read_call(request, self.wires)
             self.calls.append(call)
             play = self.plays[call.fault](call)

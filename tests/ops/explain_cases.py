@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from harness import CHAT, Case, Server, Weir, ask, chat, chat_body, completion, free_port, read_request, send_json, until
+from harness import CHAT, Case, Server, Weir, ask, chat, chat_body, completion, free_port, requests_of, send_json, until
 
 EXPLAIN = "/admin/v1/explain"
 ERRORS = {401: "401 Unauthorized", 429: "429 Too Many Requests", 500: "500 Internal Server Error",
@@ -22,11 +22,7 @@ class Provider(Server):
         super().__init__(self._serve)
 
     def _serve(self, sock, peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        for request in requests_of(sock, peer):
             body = request.json() if request.body else {}
             says = self.says(request) if callable(self.says) else self.says
             if request.method == "GET":

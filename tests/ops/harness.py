@@ -183,6 +183,16 @@ def read_request(sock, buffered=b"", peer=None):
     return request, buffered[length:]
 
 
+def requests_of(sock, peer=None):
+    """What comes on a connection, one after the other, until its end."""
+    buffered = b""
+    while True:
+        request, buffered = read_request(sock, buffered, peer)
+        if request is None:
+            return
+        yield request
+
+
 def send_json(sock, value, status="200 OK"):
     body = json.dumps(value).encode()
     sock.sendall(b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -253,11 +263,7 @@ class Upstream(Server):
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def _serve(self, sock, peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        for request in requests_of(sock, peer):
             self.requests.append(request)
             body = request.json() if request.body else {}
             if body.get("stream"):

@@ -20,7 +20,7 @@ from dialect_wires import CLIENTS, LegacyProvider
 from features import ANSWER, SAID, USAGE, asking
 from formats import openai
 from formats.converse import header
-from harness import Case, Server, Weir, late, read_request, until
+from harness import Case, Server, Weir, late, requests_of, until
 
 KEY, SECRET, SESSION, REGION = "AKIDJOBTEST", "hunter2/secret+key", "session==token", "eu-central-1"
 WORDS = "CUDA out of memory, says the container."
@@ -41,11 +41,7 @@ class Scripted(Server):
         super().__init__(self._serve)
 
     def _serve(self, sock, peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        for request in requests_of(sock, peer):
             self.requests.append(request)
             try:
                 if self.answer(request) is False:

@@ -8,7 +8,7 @@ import time
 
 import harness
 from explain_cases import ERRORS, ExplainCase
-from harness import (CHAT, Server, Weir, ask, basic, chat, chat_body, completion, late, read_request, send_json,
+from harness import (CHAT, Server, Weir, ask, basic, chat, chat_body, completion, late, requests_of, send_json,
                      until)
 
 TARGETS = "/admin/v1/targets"
@@ -242,11 +242,7 @@ class Paid(TargetCase):
         self.asked, self.says = [], lambda model: 500
 
         def serve(sock, peer):
-            buffered = b""
-            while True:
-                request, buffered = read_request(sock, buffered, peer)
-                if request is None:
-                    return
+            for request in requests_of(sock, peer):
                 body = request.json() if request.body else {}
                 if b"Hi" in request.body:
                     self.asked.append((time.monotonic(), request, body))

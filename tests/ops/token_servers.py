@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.parse
 
-from harness import Server, openssl, read_request
+from harness import Server, openssl, requests_of
 
 
 class TokenServer(Server):
@@ -30,11 +30,7 @@ class TokenServer(Server):
         return f"127.0.0.1:{self.port}"
 
     def _serve(self, sock, peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered, peer)
-            if request is None:
-                return
+        for request in requests_of(sock, peer):
             with self.lock:
                 self.requests.append(request)
                 self.times.append(time.monotonic())

@@ -6,7 +6,7 @@ import threading
 import urllib.parse
 
 from admission_cases import SECRET, Metered, bearer
-from harness import Case, Server, Weir, ask, chat, read_request, until
+from harness import Case, Server, Weir, ask, chat, requests_of, until
 
 CONFIG = f"""listen: 127.0.0.1:{{port}}
 auth: keys
@@ -32,11 +32,7 @@ class Receiver(Server):
         return f"http://127.0.0.1:{self.port}/hook/?token=s3cret"
 
     def _serve(self, sock, _peer):
-        buffered = b""
-        while True:
-            request, buffered = read_request(sock, buffered)
-            if request is None:
-                return
+        for request in requests_of(sock):
             with self.lock:
                 self.tries += 1
                 status = self.script.pop(0) if self.script else "204 No Content"

@@ -119,9 +119,11 @@ struct route_plan {
  *                (exponential keys: Efraimidis and Spirakis, "Weighted random sampling with a
  *                reservoir", 2006).
  *  round_robin   each has its turns at equal distances on a line, as near as its weight says
- * (stride scheduling, Waldspurger 1995); `turn` is the number of the turn, the others follow in the
- * order in which theirs come. Nothing is remembered: with integer weights each sum of weights turns
- * gives everybody exactly its share; with equal ones they come as they stand. least_loaded  load.
+ *                (stride scheduling, Waldspurger 1995); `turn` is the number of the turn, the
+ *                others follow in the order in which theirs come. Nothing is remembered: with
+ *                integer weights each sum of weights turns gives everybody exactly its share; with
+ *                equal ones they come as they stand.
+ *  least_loaded  load.
  *  latency       first_ns x (requests + 1) of two by chance, the others behind by the same. One not
  *                known counts 0 while it is idle, then as the mean of the others: it is tried, and
  *                not flooded before it has answered.
@@ -134,12 +136,12 @@ struct route_plan {
  *                a target as latency.
  *  sticky        weighted rendezvous hashing of session and id (Thaler and Ravishankar 1998;
  *                Schindelhauer and Schomaker 2005): who leaves moves its own sessions alone, and
- * each session has its own second choice. Without session as least_loaded. prefix        the
- * longest cached share above 0.3, if it is 512 bytes or more (less is cheaper to read again than to
- * queue for, and a short preamble that all share would bring all to one), and not from a target
- * with over 4 requests more, and over 1.5 times as many, as the least loaded one has for the same
- * weight. Else by load, equals by cold_turn, the oldest first, then in turn, so that cold prompts
- * spread. */
+ *                each session has its own second choice. Without session as least_loaded.
+ *  prefix        the longest cached share above 0.3, if it is 512 bytes or more (less is cheaper to
+ *                read again than to queue for, and a short preamble that all share would bring all
+ *                to one), and not from a target with over 4 requests more, and over 1.5 times as
+ *                many, as the least loaded one has for the same weight. Else by load, equals by
+ *                cold_turn, the oldest first, then in turn, so that cold prompts spread. */
 void route_plan(const struct route_ask *ask, struct route_candidate *c, unsigned n,
                 struct route_plan *ret);
 
